@@ -1,0 +1,56 @@
+# `make help` lists the targets. Each sets up what it needs.
+STACK ?= go
+OPTIONS ?= default
+PYTHON ?= python3
+export PYTHON
+
+run := .venv/bin
+shell_files := tools/venv.sh .ci/run common/docker/bundle common/docker/verify
+go := GOTOOLCHAIN=local GOFLAGS= $(run)/go
+
+.DEFAULT_GOAL := help
+.SILENT:
+.PHONY: help setup demo test check lint fix sync docs lock clean
+
+help: ## list the targets
+	sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+setup: ## make the virtual environment
+	tools/venv.sh
+
+demo: setup ## from cookiecutter to a proved image, with a report (STACK=go OPTIONS=default)
+	$(run)/python -m msb demo --stack $(STACK) --options $(OPTIONS)
+
+test: lint ## everything: lint, rendering, images, contract
+	$(run)/python -m pytest
+
+check: lint ## what needs no engine: lint, rendering, hooks; under 60 s
+	$(run)/python -m pytest -q -n 2 -m "not engine"
+
+lint: setup
+	$(run)/ruff check --quiet .
+	$(run)/ruff format --check --quiet .
+	$(run)/mypy --no-error-summary
+	$(run)/shellcheck $(shell_files)
+	$(run)/yamllint --strict .github
+	$(run)/zizmor --quiet --offline .github
+	$(go) -C tools tool actionlint $(CURDIR)/.github/workflows/*.yml
+	$(MAKE) --no-print-directory sync docs CHECK=1
+
+fix: setup ## format, and mend what the linters can mend
+	$(run)/ruff check --quiet --fix .
+	$(run)/ruff format --quiet .
+	$(MAKE) --no-print-directory sync docs
+
+sync: setup ## copy common/ and hooks/ into the templates (CHECK=1 only compares)
+	$(run)/python -m msb sync $(if $(CHECK),--check)
+
+docs: setup ## write docs/contract.md from the rules (CHECK=1 only compares)
+	$(run)/python -m msb docs $(if $(CHECK),--check)
+
+lock: setup ## write requirements.lock from pyproject.toml
+	$(run)/uv pip compile --quiet --upgrade --group dev pyproject.toml --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --output-file requirements.lock
+
+clean: ## remove the virtual environment and what demo and tests wrote
+	rm -rf .venv .demo .out .pytest_cache .ruff_cache .mypy_cache .hypothesis

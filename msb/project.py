@@ -1,0 +1,93 @@
+"""Generated projects: render one, edit a copy, build it as its owner would."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from msb.engine import Engine
+from msb.errors import MsbError
+from msb.stacks import ROOT, Edit, Stack
+
+
+class BuildError(MsbError):
+    """A `docker build` that ended with an error; `log` is all it printed."""
+
+    def __init__(self, log: str) -> None:
+        lines = [line for line in log.splitlines() if line.startswith("ERROR:")] or log.strip().splitlines()
+        super().__init__(f"docker build failed: {lines[-1] if lines else 'no message'}")
+        self.log = log
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build that succeeded: seconds of wall clock, and the plain progress log."""
+
+    seconds: float
+    log: str
+
+
+def render(stack: Stack, answers: Mapping[str, str], into: Path) -> Path:
+    """Render `stack` with `answers` through the real cookiecutter command; return the new project's folder.
+
+    Raises MsbError with the hook's own line when an answer is refused.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    before = set(into.iterdir())
+    command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config", "--output-dir", str(into)]
+    command += ["--directory", f"templates/{stack.name}", str(ROOT)]
+    command += [f"{key}={value}" for key, value in answers.items()]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["no message"]
+        raise MsbError(f"cookiecutter failed: {lines[0]}")
+    return next(iter(set(into.iterdir()) - before))
+
+
+def copy(project: Path, into: Path) -> Path:
+    """Copy a project so that it can be changed; return the copy's folder."""
+    return Path(shutil.copytree(project, into, symlinks=True, dirs_exist_ok=True))
+
+
+def edit(project: Path, change: Edit, number: int = 1) -> None:
+    """Apply one of stacks.toml's edits to a project in place; raise MsbError when its `find` text is not there.
+
+    number: takes the place of `{n}` in the edit's text, so that the same edit can be made again and differ.
+    """
+    path = project / change.file
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if change.find not in text:
+        raise MsbError(f"{change.file} does not hold {change.find!r}: mend the edit in stacks.toml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = change.text.replace("{n}", str(number))
+    path.write_text(text.replace(change.find, new, 1) if change.find else text + new, encoding="utf-8")
+
+
+def build(
+    engine: Engine, project: Path, *, tag: str | None = None, target: str | None = None, options: tuple[str, ...] = ()
+) -> Build:
+    """Run `docker build` on a project and return its seconds and log; raise BuildError when it fails.
+
+    tag, target: as the command's own options; options: further arguments. The machine's CA bundle
+    (SSL_CERT_FILE, when set) is passed as the build secret `ca-certificates`.
+    """
+    command = [*engine.command, "build", "--progress=plain", *options, *ca_secret()]
+    if tag:
+        command += ["--tag", tag]
+    if target:
+        command += ["--target", target]
+    start = time.monotonic()
+    result = subprocess.run([*command, str(project)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode:
+        raise BuildError(result.stdout)
+    return Build(time.monotonic() - start, result.stdout)
+
+
+def ca_secret() -> list[str]:
+    """The `--secret` option for networks that intercept TLS, or nothing where SSL_CERT_FILE is unset."""
+    bundle = os.environ.get("SSL_CERT_FILE", "")
+    return ["--secret", f"id=ca-certificates,src={bundle}"] if bundle and Path(bundle).is_file() else []

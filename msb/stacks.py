@@ -1,0 +1,131 @@
+"""The typed view of stacks.toml, the one data file that tests, report, docs and workflows read."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from msb.errors import MsbError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The collection's root folder."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Content(_Strict):
+    """What rules 103 and 105 to 107 look for: names are shell patterns, fingerprints name = text in machine code."""
+
+    packages: list[str]
+    fingerprints: dict[str, str]
+    headers: list[str]
+    sources: list[str]
+
+
+class Contract(_Strict):
+    """The denied names of the contract, by family; see stacks.toml."""
+
+    tools: dict[str, list[str]]
+    footholds: dict[str, list[str]]
+    content: Content
+
+
+class OptionSet(_Strict):
+    """One full answer to a stack's questions; questions that `answers` leaves out take their defaults."""
+
+    name: str
+    build: bool
+    answers: dict[str, str] = Field(default_factory=dict)
+
+
+class Budget(_Strict):
+    """`bytes`: uncompressed size of the runtime image; `twin_share`: its largest share of the twin, 0 to 1."""
+
+    bytes: int = Field(gt=0)
+    twin_share: float = Field(gt=0, le=1)
+
+
+class Service(_Strict):
+    """What the behaviour rules ask of a running service; paths are URL paths."""
+
+    health: str
+    ready: str
+    resource: str
+    body: str
+    writes: list[str]
+    bad_configuration: dict[str, str]
+
+
+class Edit(_Strict):
+    """A change to a generated project: replace `find` by `text` in `file`; an empty `find` appends (and creates)."""
+
+    file: str
+    find: str
+    text: str
+
+
+class Edits(_Strict):
+    """The edits that the build rules make to a copy of a project."""
+
+    source: Edit
+    test: Edit
+    failing_test: Edit
+
+
+class Stack(_Strict):
+    """One stack: its folder, option sets, permitted names, bases, budget and service."""
+
+    name: str
+    title: str
+    summary: str
+    option_sets: list[OptionSet]
+    permits: list[str]
+    keeps: list[str]
+    application: list[str]
+    builder: str
+    bases: list[str]
+    budget: Budget
+    service: Service
+    edits: Edits
+
+    @property
+    def template(self) -> Path:
+        """The template's folder."""
+        return ROOT / "templates" / self.name
+
+    def option_set(self, name: str) -> OptionSet:
+        """Return the option set called `name`; raise MsbError naming the known ones."""
+        for options in self.option_sets:
+            if options.name == name:
+                return options
+        known = ", ".join(options.name for options in self.option_sets)
+        raise MsbError(f"unknown option set {name!r} of {self.name}: there are {known} (for example --options default)")
+
+
+class Matrix(_Strict):
+    """All of stacks.toml."""
+
+    contract: Contract
+    stacks: dict[str, Stack]
+
+    def stack(self, name: str) -> Stack:
+        """Return the stack called `name`; raise MsbError naming the known ones."""
+        if name not in self.stacks:
+            raise MsbError(f"unknown stack {name!r}: the stacks are {', '.join(self.stacks)} (for example --stack go)")
+        return self.stacks[name]
+
+
+@cache
+def load(path: Path = ROOT / "stacks.toml") -> Matrix:
+    """Read and check stacks.toml; raise MsbError with the first bad key."""
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    for name, stack in data.get("stacks", {}).items():
+        stack["name"] = name
+    try:
+        return Matrix.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise MsbError(f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -1,0 +1,75 @@
+"""What the tests share: one engine, and each stack's default project, rendered and built once a session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from msb import bases as base_images
+from msb import engine as engines
+from msb import project as projects
+from msb import stacks
+from msb.engine import Engine
+from msb.stacks import ROOT, Matrix, Stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses the engine, however indirectly, so that `make check` can leave it out."""
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker("engine")
+
+
+@pytest.fixture(scope="session")
+def matrix() -> Matrix:
+    return stacks.load()
+
+
+@pytest.fixture(scope="session", params=list(stacks.load().stacks))
+def stack(request: pytest.FixtureRequest, matrix: Matrix) -> Stack:
+    return matrix.stack(request.param)
+
+
+@pytest.fixture(scope="session")
+def engine(matrix: Matrix) -> Iterator[Engine]:
+    """A real engine with the bases of every stack; what the session built and tagged is removed after it."""
+    found = engines.ensure()
+    found.need_disk()
+    base_images.ensure(found, sorted({base for stack in matrix.stacks.values() for base in stack.bases}))
+    yield found
+    tags = found.run("image", "ls", "--filter", "reference=msb-test/*", "--format", "{{.Repository}}:{{.Tag}}").stdout
+    if tags:
+        found.run("image", "rm", "--force", *tags.split())
+
+
+@pytest.fixture(scope="session")
+def project(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stack's default option set, rendered; read-only by agreement: change a copy."""
+    return projects.render(stack, {}, tmp_path_factory.mktemp(stack.name))
+
+
+@pytest.fixture(scope="session")
+def runtime(engine: Engine, stack: Stack, project: Path) -> str:
+    """The runtime image of the default option set, as its owner builds it."""
+    return _built(engine, project, f"msb-test/{stack.name}:runtime", None)
+
+
+@pytest.fixture(scope="session")
+def build_image(engine: Engine, stack: Stack, project: Path) -> str:
+    """The build stage of the same project as an image: where build tools must be found."""
+    return _built(engine, project, f"msb-test/{stack.name}:build", "build")
+
+
+@pytest.fixture(scope="session")
+def twin(engine: Engine, stack: Stack, project: Path) -> str:
+    """The same application as a naive single-stage image."""
+    tag = f"msb-test/{stack.name}:twin"
+    projects.build(
+        engine, project, tag=tag, options=("--file", str(ROOT / "benchmarks" / stack.name / "Dockerfile.twin"))
+    )
+    return tag
+
+
+def _built(engine: Engine, project: Path, tag: str, target: str | None) -> str:
+    projects.build(engine, project, tag=tag, target=target)
+    return tag

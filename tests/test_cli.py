@@ -1,0 +1,87 @@
+"""Do our own commands answer bad input with one clear line, and leave nothing running when interrupted?"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from msb import stacks
+from msb.engine import Engine
+from msb.stacks import ROOT, Stack
+
+
+def msb(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "msb", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", [("demo",), ("contract", "some-image"), ("bases",)])
+def test_an_unknown_stack_is_one_line_that_names_the_known_ones(command: tuple[str, ...]) -> None:
+    result = msb(*command, "--stack", "cobol")
+    assert result.returncode == 2
+    known = ", ".join(stacks.load().stacks)
+    assert result.stderr == f"msb: unknown stack 'cobol': the stacks are {known} (for example --stack go)\n"
+
+
+def test_no_engine_is_one_line_and_exit_code_two() -> None:
+    result = msb("demo", DOCKER_HOST="tcp://127.0.0.1:1")
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "msb: no Docker engine answers at DOCKER_HOST=tcp://127.0.0.1:1: start it, or unset DOCKER_HOST"
+    ]
+
+
+def test_an_image_that_does_not_exist_is_one_line_and_exit_code_two(engine: Engine) -> None:
+    result = msb("contract", "msb-test/absent:none", "--stack", "go")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "msb-test/absent:none" in result.stderr
+
+
+def test_the_status_of_the_engine_is_told_without_changing_it(engine: Engine) -> None:
+    result = msb("engine", "--status")
+    assert result.returncode == 0
+    assert f"client     {engine.command[0]}" in result.stdout
+
+
+def test_an_interrupted_contract_check_leaves_no_container_behind(engine: Engine, stack: Stack, runtime: str) -> None:
+    command = [sys.executable, "-m", "msb", "contract", runtime, "--stack", stack.name]
+    before = containers(engine)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    end = time.monotonic() + 60
+    while containers(engine) == before and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert containers(engine) != before, "it ended before it could be interrupted"
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in output
+    assert containers(engine) == before
+
+
+def test_an_interrupted_demo_build_says_so_and_leaves_no_container_behind(
+    engine: Engine, stack: Stack, tmp_path: Path
+) -> None:
+    before = containers(engine)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "msb", "demo", "--stack", stack.name, "--output", str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    for line in process.stdout:
+        if "Rendering" in line:
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in output
+    assert containers(engine) == before
+
+
+def containers(engine: Engine) -> set[str]:
+    return set(engine.run("ps", "--all", "--quiet", "--filter", "label=msb=1").stdout.split())
