@@ -1,0 +1,48 @@
+package web
+
+import (
+	"encoding/json/v2"
+	"errors"
+	"mime"
+	"net/http"
+	"os"
+)
+
+// WriteJSON answers with value as JSON.
+func WriteJSON(w http.ResponseWriter, status int, value any) {
+	write(w, status, "application/json", value)
+}
+
+func write(w http.ResponseWriter, status int, contentType string, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // a type of ours that has no JSON form: a programming error
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	w.Write(append(body, '\n'))
+}
+
+// ReadJSON decodes the whole body of r strictly: no unknown or repeated names, nothing after the value.
+func ReadJSON[T any](r *http.Request) (T, *Problem) {
+	var value T
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return value, Problemf(http.StatusUnsupportedMediaType, "the body must be application/json")
+	}
+	err := json.UnmarshalRead(r.Body, &value, json.RejectUnknownMembers(true))
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return value, Problemf(http.StatusRequestEntityTooLarge, "the body must be at most %d bytes", tooLarge.Limit)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return value, Problemf(http.StatusRequestTimeout, "the body came too slowly")
+	}
+	// The text of this error names Go types, which are nothing to a client.
+	if unexpected, ok := errors.AsType[*json.SemanticError](err); ok {
+		return value, Problemf(http.StatusBadRequest, "unexpected name or value in the body at %q", unexpected.JSONPointer)
+	}
+	if err != nil {
+		return value, Problemf(http.StatusBadRequest, "the body is not JSON: %s", err)
+	}
+	return value, nil
+}

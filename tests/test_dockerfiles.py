@@ -1,0 +1,131 @@
+"""Every stack's Dockerfile has the one shape that DESIGN.md gives it: read as text, without an engine."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from dockerfile_parse import DockerfileParser
+
+BIN = Path(sys.executable).parent
+STAGES = ["toolbox", "deps", "build", "test", "package", "candidate", "verify", "debug", "runtime"]
+PER_STACK = {"ENV", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "STOPSIGNAL"}
+SHARED = """\
+FROM gcr.io/distroless/static-debian13:nonroot AS candidate
+COPY --from=package /rootfs/ /
+USER 65532:65532
+WORKDIR /
+FROM --platform=$BUILDPLATFORM gcr.io/distroless/static-debian13:debug-nonroot AS verify
+USER 0
+RUN --mount=type=bind,from=candidate,target=/tmp/image --mount=type=bind,source=docker,target=/tmp/docker \
+["/busybox/sh", "/tmp/docker/verify", "/tmp/image", "/verified"]
+FROM candidate AS debug
+COPY --from=toolbox /busybox/ /busybox/
+FROM candidate AS runtime
+COPY --from=verify /verified/ /
+ARG VERSION=0.0.0-dev REVISION=unknown CREATED=1970-01-01T00:00:00Z
+"""
+
+
+class Dockerfile(NamedTuple):
+    """A rendered Dockerfile; instructions: (name, value with single spaces), in order, comments left out."""
+
+    path: Path
+    lines: list[str]
+    instructions: list[tuple[str, str]]
+
+    def values(self, instruction: str) -> list[str]:
+        """The values of every instruction of that name."""
+        return [value for name, value in self.instructions if name == instruction]
+
+
+@pytest.fixture(scope="module")
+def dockerfile(project: Path) -> Dockerfile:
+    structure = DockerfileParser(str(project)).structure
+    instructions = [(step["instruction"], " ".join(step["value"].split())) for step in structure]
+    lines = (project / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    return Dockerfile(project / "Dockerfile", lines, [step for step in instructions if step[0] != "COMMENT"])
+
+
+def test_the_designed_stages_stand_in_order_among_the_stacks_own(dockerfile: Dockerfile) -> None:
+    names = [value.rpartition(" AS ")[2] for value in dockerfile.values("FROM")]
+    assert [name for name in names if name in STAGES] == STAGES
+    assert names[-1] == "runtime"
+    assert all(re.fullmatch(r"[a-z]+", name) for name in names)
+
+
+def test_the_header_names_the_stages_in_at_most_six_lines(dockerfile: Dockerfile) -> None:
+    header = dockerfile.lines[: dockerfile.lines.index("")]
+    assert len(header) <= 6
+    assert all(line.startswith("# ") for line in header)
+    words = re.findall(r"[a-z]+", " ".join(header))
+    assert [stage for stage in STAGES if stage not in words] == ["toolbox"]
+
+
+def test_one_comment_line_over_each_stage_says_its_job(dockerfile: Dockerfile) -> None:
+    for number, line in enumerate(dockerfile.lines):
+        if line.startswith("FROM "):
+            assert dockerfile.lines[number - 1].startswith(f"# {line.rpartition(' AS ')[2]}: ")
+            assert dockerfile.lines[number - 2] == ""
+
+
+def test_a_dockerfile_has_at_most_80_lines(dockerfile: Dockerfile) -> None:
+    assert len(dockerfile.lines) <= 80
+
+
+def test_update_bots_see_every_base_as_a_literal_name_and_tag(dockerfile: Dockerfile) -> None:
+    own = set()
+    for value in dockerfile.values("FROM"):
+        platform, base, stage = re.fullmatch(r"(?:--platform=(\S+) )?(\S+) AS (\S+)", value).groups()
+        assert platform in (None, "$BUILDPLATFORM")
+        assert base in own or re.fullmatch(r"[a-z0-9./-]+:[a-z0-9][a-z0-9.-]*", base), base
+        assert not base.endswith(":latest")
+        own.add(stage)
+    for value in dockerfile.values("COPY"):
+        assert all(source in own for source in re.findall(r"--from=(\S+)", value)), value
+
+
+def test_entrypoint_command_and_health_check_are_in_exec_form(dockerfile: Dockerfile) -> None:
+    commands = [value for name in ("ENTRYPOINT", "CMD") for value in dockerfile.values(name)]
+    health = [value.partition("CMD ")[2] for value in dockerfile.values("HEALTHCHECK")]
+    assert dockerfile.values("ENTRYPOINT")
+    assert all(re.fullmatch(r'\["/.*"\]', command) for command in commands + health)
+
+
+def test_no_step_pulls_a_frontend_or_installs_with_a_package_manager(dockerfile: Dockerfile) -> None:
+    text = "\n".join(dockerfile.lines)
+    assert not re.search(r"^#\s*syntax\s*=", text, re.MULTILINE)
+    assert not re.search(r"\b(apt|apt-get|apk|dnf)\b", text)
+
+
+def test_every_workdir_is_absolute(dockerfile: Dockerfile) -> None:
+    assert all(value.startswith("/") for value in dockerfile.values("WORKDIR"))
+
+
+def test_steps_before_the_source_get_the_ca_bundle_and_no_source(dockerfile: Dockerfile) -> None:
+    start = next(i for i, (name, value) in enumerate(dockerfile.instructions) if value.endswith(" AS deps"))
+    steps = []
+    for name, value in dockerfile.instructions[start + 1 :]:
+        if name == "FROM":
+            break
+        steps.append((name, value))
+    assert "COPY" not in dict(steps)
+    assert "ADD" not in dict(steps)
+    assert [value for name, value in steps if name == "RUN"]
+    assert all("--mount=type=secret,id=ca-certificates," in value for name, value in steps if name == "RUN")
+
+
+def test_from_candidate_on_only_environment_health_and_entrypoint_differ_between_stacks(dockerfile: Dockerfile) -> None:
+    start = next(i for i, (_, value) in enumerate(dockerfile.instructions) if value.endswith(" AS candidate"))
+    tail = dockerfile.instructions[start:]
+    shared = [f"{name} {value}\n" for name, value in tail if name not in PER_STACK | {"LABEL"}]
+    assert "".join(shared) == SHARED
+    labels = re.findall(r"org\.opencontainers\.image\.([a-z]+)=", dict(tail)["LABEL"])
+    assert labels == ["title", "description", "source", "licenses", "version", "revision", "created"]
+
+
+def test_hadolint_has_nothing_to_say(dockerfile: Dockerfile) -> None:
+    result = subprocess.run([BIN / "hadolint", "--no-color", dockerfile.path], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "")

@@ -1,0 +1,278 @@
+"""The routes through a generated project that its owner takes: docker build, bake, compose, another platform."""
+
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from msb import project as projects
+from msb.engine import Engine, Output
+from msb.stacks import Stack
+
+LABELS = "org.opencontainers.image."
+GO = pytest.mark.parametrize("stack", ["go"], indirect=True)
+
+
+@pytest.fixture
+def copy(project: Path, tmp_path: Path) -> Path:
+    """A copy of the generated project, to change and to build."""
+    return projects.copy(project, tmp_path / project.name)
+
+
+def run(engine: Engine, project: Path, *arguments: str, **environment: str) -> Output:
+    """`docker ARGUMENTS` in the project's folder, its two outputs as one text."""
+    clean = {name: value for name, value in os.environ.items() if name != "CA_CERTIFICATES"}
+    return subprocess.run(
+        [*engine.command, *arguments], cwd=project, env=clean | environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def configuration(engine: Engine, image: str) -> dict:
+    return json.loads(engine.run("image", "inspect", image).stdout)[0]["Config"]
+
+
+def exported(engine: Engine, project: Path, into: Path, *options: str) -> tarfile.TarFile:
+    """The tree that `docker build` makes, as an archive that is open for reading."""
+    archive = into / "tree.tar"
+    projects.build(engine, project, options=("--output", f"type=tar,dest={archive}", *options))
+    return tarfile.open(archive)
+
+
+def content(archive: tarfile.TarFile, path: str) -> bytes:
+    with archive.extractfile(path) as file:
+        return file.read()
+
+
+def test_a_plain_docker_build_makes_the_runtime_image(engine: Engine, runtime: str) -> None:
+    config = configuration(engine, runtime)
+    assert config["Labels"][LABELS + "version"] == "0.0.0-dev"
+    assert "SERVICE_VERSION=0.0.0-dev" in config["Env"]
+    assert config["User"] == "65532:65532"
+    missing = engine.run("run", "--rm", "--entrypoint", "/busybox/sh", runtime, "-c", "true", check=False)
+    assert missing.returncode == 127
+
+
+def test_a_new_version_rebuilds_nothing_before_the_labels(engine: Engine, project: Path, runtime: str) -> None:
+    tag = "msb-test/routes:version"
+    arguments = ("VERSION=1.2.3", "REVISION=abc", "CREATED=2026-01-02T03:04:05Z")
+    options = tuple(word for argument in arguments for word in ("--build-arg", argument))
+    log = projects.build(engine, project, tag=tag, options=options).log
+    steps = re.findall(r"^#(\d+) \[[a-z]+ \d+/\d+\] (?!FROM)", log, re.MULTILINE)
+    assert steps
+    assert all(f"#{number} CACHED" in log for number in steps)
+    config = configuration(engine, tag)
+    stamps = [config["Labels"][LABELS + name] for name in ("version", "revision", "created")]
+    assert stamps == ["1.2.3", "abc", "2026-01-02T03:04:05Z"]
+    assert {"SERVICE_VERSION=1.2.3", "SERVICE_REVISION=abc"} <= set(config["Env"])
+
+
+def test_a_test_only_edit_leaves_the_runtime_images_digest(engine: Engine, stack: Stack, copy: Path) -> None:
+    def digest() -> tuple[str, str]:
+        tag = "msb-test/routes:edited"
+        # Provenance holds the build's own times, so with it not even an unchanged build keeps its digest.
+        log = projects.build(engine, copy, tag=tag, options=("--provenance=false",)).log
+        return engine.run("image", "inspect", "--format", "{{.Id}}", tag).stdout, log
+
+    before, _ = digest()
+    projects.edit(copy, stack.edits.test)
+    after, log = digest()
+    assert after == before
+    number = re.search(r"^#(\d+) \[test \d+/\d+\] RUN", log, re.MULTILINE).group(1)
+    assert f"#{number} DONE" in log
+
+
+@pytest.fixture
+def bake(engine: Engine, project: Path, runtime: str) -> Iterator[str]:
+    """The image name that bake is told to use, removed after the test; the stages are cached by `runtime`."""
+    yield "msb-test/bake"
+    for tag in ("0.0.0-dev", "debug"):
+        engine.run("image", "rm", "--force", f"msb-test/bake:{tag}", check=False)
+
+
+@pytest.mark.parametrize(
+    ("targets", "tag"), [((), "0.0.0-dev"), (("debug",), "debug"), (("test",), None)], ids=["default", "debug", "test"]
+)
+def test_bake_makes_the_image_that_its_target_names(
+    engine: Engine, project: Path, bake: str, targets: tuple[str, ...], tag: str | None
+) -> None:
+    result = run(engine, project, "buildx", "bake", "--progress=plain", *targets, IMAGE=bake)
+    assert result.returncode == 0, result.stdout
+    made = engine.run("image", "ls", "--format", "{{.Tag}}", bake).stdout.split()
+    assert made == ([tag] if tag else [])
+    assert re.search(r"\[test \d+/\d+\] RUN", result.stdout)
+    if tag:
+        shell = engine.run("run", "--rm", "--entrypoint", "/busybox/id", f"{bake}:{tag}", "-u", check=False)
+        assert shell.stdout.strip() == ("65532" if tag == "debug" else "")
+
+
+def test_a_release_has_platforms_provenance_sbom_cache_and_the_tags_that_ci_writes(
+    engine: Engine, project: Path, tmp_path: Path
+) -> None:
+    written = tmp_path / "meta.json"
+    written.write_text(json.dumps({"target": {"docker-metadata-action": {"tags": ["r.test/a:1", "r.test/a:1.2"]}}}))
+    files = ("-f", "docker-bake.hcl", "-f", f"cwd://{written}")
+    variables = {"IMAGE": "r.test/a", "VERSION": "1.2.3", "PLATFORMS": "linux/amd64,linux/s390x"}
+    result = run(engine, project, "buildx", "bake", *files, "--print", "release", **variables)
+    (target,) = json.loads(result.stdout[result.stdout.index("{") :])["target"].values()
+    assert target["target"] == "runtime"
+    assert target["platforms"] == ["linux/amd64", "linux/s390x"]
+    assert target["attest"] == ["type=provenance,mode=max", "type=sbom"]
+    assert target["cache-from"] == ["type=registry,ref=r.test/a:cache"]
+    assert target["cache-to"] == ["type=registry,ref=r.test/a:cache,mode=max"]
+    assert target["output"] == ["type=registry"]
+    assert target["tags"] == ["r.test/a:1", "r.test/a:1.2"]
+    assert target["args"]["VERSION"] == "1.2.3"
+    without = run(engine, project, "buildx", "bake", *files, "--print", "release", CACHE="", **variables)
+    assert "cache-" not in without.stdout
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def compose(engine: Engine, copy: Path) -> Iterator[Path]:
+    """A copy of the project, whose containers and images are removed after the test."""
+    yield copy
+    run(engine, copy, "compose", "--profile", "debug", "down", "--rmi", "local", "--volumes", "--timeout", "2")
+
+
+def test_compose_serves_with_the_rights_it_needs_and_no_more(
+    engine: Engine, stack: Stack, compose: Path, unused_port: int
+) -> None:
+    port = str(unused_port)
+    up = run(engine, compose, "compose", "up", "--detach", "--wait", "--wait-timeout", "60", PORT=port)
+    assert up.returncode == 0, up.stdout
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{stack.service.health}", timeout=5) as response:
+        assert response.status == 200
+    container = run(engine, compose, "compose", "ps", "--quiet", PORT=port).stdout.strip()
+    host = json.loads(engine.run("container", "inspect", container).stdout)[0]["HostConfig"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert list(host["Tmpfs"]) == ["/tmp"]  # noqa: S108
+    assert min(host["NanoCpus"], host["Memory"], host["PidsLimit"]) > 0
+    assert {binding["HostIp"] for bindings in host["PortBindings"].values() for binding in bindings} == {"127.0.0.1"}
+
+
+def test_the_debug_service_gives_a_shell_as_the_services_user(engine: Engine, compose: Path) -> None:
+    built = run(engine, compose, "compose", "build", "debug")
+    assert built.returncode == 0, built.stdout
+    command = ["--entrypoint", "/busybox/sh", "debug", "-c", "id -u; touch /file"]
+    shell = run(engine, compose, "compose", "run", "--rm", "-T", *command)
+    assert "65532\n" in shell.stdout
+    assert "Read-only file system" in shell.stdout
+
+
+def test_an_edit_under_compose_watch_asks_for_a_rebuild(engine: Engine, copy: Path) -> None:
+    config = json.loads(run(engine, copy, "compose", "config", "--format", "json").stdout)
+    watches = config["services"]["service"]["develop"]["watch"]
+    assert [(watch["action"], Path(watch["path"])) for watch in watches] == [("rebuild", copy)]
+
+
+@pytest.fixture
+def asking(stack: Stack, copy: Path) -> Path:
+    """The project with a Dockerfile whose one step says what the secret `ca-certificates` holds."""
+    toolbox = next(base for base in stack.bases if "debug" in base)
+    (copy / "Dockerfile").write_text(
+        f"FROM {toolbox} AS runtime\n"
+        "RUN --mount=type=secret,id=ca-certificates,target=/tmp/ca,mode=0444 "
+        '["/busybox/sh", "-c", "if [ -e /tmp/ca ]; then wc -c </tmp/ca; else echo none; fi | sed s/^/secret:/"]\n'
+    )
+    return copy
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compose", "--progress=plain", "build", "--no-cache", "service"),
+        ("buildx", "bake", "--progress=plain", "--no-cache", "--set=*.output=type=cacheonly"),
+    ],
+    ids=["compose", "bake"],
+)
+def test_the_ca_bundle_reaches_the_build_only_when_its_path_is_set(
+    engine: Engine, asking: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    def secret(**environment: str) -> list[str]:
+        result = run(engine, asking, *command, **environment)
+        assert result.returncode == 0, result.stdout
+        return re.findall(r"^#\d+ [\d.]+ secret:(.+)", result.stdout, re.MULTILINE)
+
+    bundle = tmp_path / "bundle.crt"
+    bundle.write_bytes(b"x" * 220_000)  # more than an environment variable can hold
+    assert secret() == ["none"]
+    assert secret(CA_CERTIFICATES=str(bundle)) == ["220000"]
+    engine.run("image", "rm", "--force", f"{asking.name}:dev", check=False)
+
+
+@GO
+def test_another_platform_is_cross_compiled_without_emulation(engine: Engine, project: Path, tmp_path: Path) -> None:
+    with exported(engine, project, tmp_path, "--platform", "linux/arm64") as archive:
+        header = content(archive, "app/server")[:20]
+    assert header[:4] == b"\x7fELF"
+    assert struct.unpack("<H", header[18:20]) == (183,)  # EM_AARCH64
+
+
+@GO
+def test_a_third_party_module_builds_the_moment_it_is_added(engine: Engine, copy: Path, tmp_path: Path) -> None:
+    """As its owner would add it; only the checksum database, which not every network reaches, is not asked."""
+    module = "github.com/google/uuid"
+    go = Path(sys.executable).parent / "go"
+    environment = os.environ | {
+        "GOFLAGS": "-mod=mod -modcacherw", "GOPATH": str(tmp_path / "go"), "GONOSUMDB": module, "GOTOOLCHAIN": "local",
+    }  # fmt: skip
+    (copy / "cmd/server/module.go").write_text(
+        f'package main\n\nimport "{module}"\n\nvar instance = uuid.NewString()\n'
+    )
+    for arguments in (["get", f"{module}@v1.6.0"], ["mod", "tidy"]):
+        subprocess.run([go, *arguments], cwd=copy, env=environment, check=True, capture_output=True)
+    assert (copy / "go.sum").read_text().count(module) == 2
+    with exported(engine, copy, tmp_path) as archive:
+        (tmp_path / "server").write_bytes(content(archive, "app/server"))
+    told = subprocess.run([go, "version", "-m", tmp_path / "server"], check=True, capture_output=True, text=True)
+    assert f"dep\t{module}\tv1.6.0" in told.stdout
+
+
+@GO
+def test_a_build_with_cgo_brings_its_libraries_and_serves(engine: Engine, copy: Path) -> None:
+    tag, dockerfile = "msb-test/routes:cgo", copy / "Dockerfile"
+    text = dockerfile.read_text()
+    assert text.count("ENV CGO_ENABLED=0") == 1
+    dockerfile.write_text(text.replace("ENV CGO_ENABLED=0", "ENV CGO_ENABLED=1"))
+    (copy / "cmd/server/c.go").write_text(
+        'package main\n\n// #include <stdlib.h>\nimport "C"\n\nvar _ = C.EXIT_SUCCESS\n'
+    )
+    log = projects.build(engine, copy, tag=tag).log
+    assert "verify: nothing breaks the contract" in log
+    assert int(re.search(r"(\d+) ELF files", log).group(1)) > 1
+    container = engine.run("run", "--detach", "--read-only", "--cap-drop", "ALL", tag).stdout.strip()
+    try:
+        assert health(engine, container) == "healthy"
+    finally:
+        engine.run("rm", "--force", container)
+
+
+def health(engine: Engine, container: str) -> str:
+    """The container's health once it is known, or "starting" after 30 s."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        status = engine.run("inspect", "--format", "{{.State.Health.Status}}", container).stdout.strip()
+        if status != "starting":
+            break
+        time.sleep(0.2)
+    return status

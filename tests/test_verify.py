@@ -1,0 +1,232 @@
+"""docker/verify, run by the real toolbox image over the real base's tree, spoiled in one way at a time."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from msb import project as projects
+from msb.engine import Engine, Output
+from msb.project import BuildError
+from msb.stacks import ROOT, Stack
+
+SCRIPT = ROOT / "common" / "docker" / "verify"
+# The base's files without /busybox, and an application: the candidate of a service. `elf` makes machine code.
+CANDIDATE = r"""set -eu
+elf() { printf '\177ELF\2\1\1 %s' "${2:-}" >"$1"; }
+mkdir /tree
+for path in /bin /etc /home /lib /root /sbin /tmp /usr /var; do cp -a "$path" /tree/; done
+cd /tree
+mkdir app
+elf app/server
+"""
+
+Verify = Callable[..., Output]
+
+
+@pytest.fixture
+def contract(project: Path, tmp_path: Path) -> Path:
+    """A copy of the project's docker folder, whose contract a test may change."""
+    return Path(shutil.copytree(project / "docker", tmp_path / "docker"))
+
+
+@pytest.fixture
+def verify(engine: Engine, stack: Stack, contract: Path) -> Verify:
+    """Spoil a candidate with a shell script, and verify it; `[made]` at the end of the output: the proof is there."""
+    toolbox = next(base for base in stack.bases if "debug" in base)
+
+    def spoil_and_verify(spoil: str = "", tree: str = "/tree") -> Output:
+        script = f"{CANDIDATE}{spoil}\ncd /\nset +e\nsh /docker/verify {tree} /done\ncode=$?\n"
+        script += '[ ! -d /done ] || echo "[made]"\nexit $code'
+        options = ["--rm", "--user", "0", "--network", "none", "--volume", f"{contract}:/docker:ro"]
+        return engine.run("run", *options, toolbox, "-c", script, check=False)
+
+    return spoil_and_verify
+
+
+def findings(result: Output) -> list[str]:
+    """The findings, as `MSBnnn path`."""
+    return sorted(re.findall(r"^(MSB\d{3} .+?): ", result.stdout, re.MULTILINE))
+
+
+def test_shellcheck_has_nothing_to_say() -> None:
+    shellcheck = [Path(sys.executable).parent / "shellcheck", "--shell=sh", SCRIPT]
+    result = subprocess.run(shellcheck, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_a_clean_candidate_passes_and_the_report_says_what_was_looked_at(verify: Verify) -> None:
+    result = verify()
+    assert (result.returncode, findings(result)) == (0, [])
+    assert re.search(r"looked at \d{4} entries: 1 ELF files, \d scripts, \d+ links, 6 package records", result.stdout)
+    assert result.stdout.endswith("[made]\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        pytest.param("echo '#!/x' >usr/bin/gcc-14", ["MSB101 usr/bin/gcc-14"], id="101 a tool by name"),
+        pytest.param("mkdir 'a b'; elf 'a b/-x'; ln -s -- -x 'a b/ld'; cp 'a b/-x' app/ld.gold",
+                     ["MSB101 a b/ld", "MSB101 app/ld.gold", "MSB104 a b/-x"], id="101 a link by name, odd names"),
+        pytest.param("elf app/go; ln -s ../../app/go usr/bin/x; ln -s /usr/bin/x usr/bin/y",
+                     ["MSB101 app/go", "MSB102 usr/bin/x", "MSB102 usr/bin/y"], id="102 links to a tool"),
+        pytest.param("elf app/make; mkdir opt; ln -s app opt/far; ln -s ../app/../app/make opt/z",
+                     ["MSB101 app/make", "MSB102 opt/z"], id="102 through folders"),
+        pytest.param("echo 'Package: gcc-14' >var/lib/dpkg/status.d/gcc-14",
+                     ["MSB103 var/lib/dpkg/status.d/gcc-14"], id="103 a denied package"),
+        pytest.param("printf 'Package: libx\\n\\nPackage: git\\n' >var/lib/dpkg/status",
+                     ["MSB103 var/lib/dpkg/status"], id="103 in dpkg's own file"),
+        pytest.param("elf usr/lib/plugin.so", ["MSB104 usr/lib/plugin.so"], id="104 nothing owns it"),
+        pytest.param("elf usr/lib/x.so; md5sum usr/lib/x.so >var/lib/dpkg/status.d/x.md5sums; elf usr/lib/x.so changed",
+                     ["MSB104 usr/lib/x.so"], id="104 its checksum differs"),
+        pytest.param("elf app/server 'COLLECT_GCC_OPTIONS '", ["MSB105 app/server"], id="105 a compiler renamed"),
+        pytest.param("printf '\\177ELF\\npath\\tcmd/go\\n' >app/server", ["MSB105 app/server"], id="105 go renamed"),
+        pytest.param("mkdir -p usr/include; touch usr/include/zlib.h usr/lib/libz.a usr/lib/z.pc",
+                     ["MSB106 usr/include/zlib.h", "MSB106 usr/lib/libz.a", "MSB106 usr/lib/z.pc"], id="106"),
+        pytest.param("mkdir -p app/.git app/src; touch app/src/main.go app/go.sum app/requirements-dev.txt",
+                     ["MSB107 app/.git", "MSB107 app/go.sum", "MSB107 app/requirements-dev.txt",
+                      "MSB107 app/src/main.go"], id="107"),
+        pytest.param("elf app/run; ln -s app/run sh; echo '#!' >usr/bin/apt-get; elf app/curl; ln -s curl app/get",
+                     ["MSB108 app/curl", "MSB108 app/get", "MSB108 sh", "MSB108 usr/bin/apt-get"], id="108"),
+        pytest.param("echo 'x::9:9::/:/x' >>etc/passwd; echo 'root::1:' >etc/shadow",
+                     ["MSB203 etc/passwd", "MSB203 etc/shadow"], id="203 empty passwords"),
+        pytest.param("echo 'x:x:0:9::/:/x' >>etc/passwd", ["MSB203 etc/passwd"], id="203 a uid twice"),
+        pytest.param("chmod 4755 app/server", ["MSB204 app/server"], id="204 setuid"),
+        pytest.param("chmod 2755 app/server", ["MSB204 app/server"], id="204 setgid"),
+        pytest.param("touch etc/open; chmod 646 etc/open", ["MSB206 etc/open"], id="206 a file"),
+        pytest.param("mkdir -m 777 var/open; mkdir -m 1777 var/sticky", ["MSB206 var/open"], id="206 a folder"),
+        pytest.param("chown 65532 app/server", ["MSB207 app/server"], id="207 owned by the user"),
+        pytest.param("chown 0:65532 app/server; chmod 775 app/server", ["MSB207 app/server"], id="207 by its group"),
+        pytest.param("chown 65532 app", ["MSB207 app"], id="207 the folder"),
+        pytest.param("touch etc/x etc/y; chown 1234 etc/x; chgrp 1234 etc/y", ["MSB208 etc/x", "MSB208 etc/y"],
+                     id="208"),
+    ],
+)  # fmt: skip
+def test_a_spoiled_candidate_is_refused_and_every_culprit_named(
+    verify: Verify, spoil: str, expected: list[str]
+) -> None:
+    result = verify(spoil)
+    assert (result.returncode, findings(result)) == (1, expected)
+    assert f"findings: {len(expected)};" in result.stdout
+    assert "[made]" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param("echo data >app/go; mkdir app/make; ln -s nowhere usr/bin/gcc", id="tools are programs only"),
+        pytest.param("ln -s /busybox/sh app/shell", id="links end inside the tree"),
+        pytest.param("ln -s b app/a; ln -s a app/b", id="a loop of links"),
+        pytest.param("echo COLLECT_GCC_OPTIONS >app/notes.txt", id="texts count in machine code only"),
+        pytest.param("elf usr/lib/x.so; md5sum usr/lib/x.so >var/lib/dpkg/status.d/x.md5sums", id="an owned library"),
+        pytest.param("touch \"app/it's -> 'x'\"; ln -s \"it's -> 'x'\" app/l; touch 'app/ a=b'", id="odd names"),
+    ],
+)
+def test_what_only_looks_like_a_breach_is_no_finding(verify: Verify, spoil: str) -> None:
+    result = verify(spoil)
+    assert (result.returncode, findings(result)) == (0, []), result.stdout + result.stderr
+
+
+def test_a_hundred_findings_of_one_rule_are_counted_and_not_all_printed(verify: Verify) -> None:
+    result = verify("for i in $(seq 100); do touch app/$i.c; done")
+    assert len(findings(result)) == 20
+    assert "MSB107: and 80 more" in result.stdout
+    assert "findings: 100;" in result.stdout
+
+
+def test_an_exception_with_a_reason_passes_and_is_reported(verify: Verify, contract: Path) -> None:
+    with (contract / "contract.txt").open("a") as text:
+        text.write("allow MSB107 /app/*.c clients download it\nallow MSB106 /opt/* not there any more\n")
+    result = verify("touch app/schema.c")
+    assert (result.returncode, findings(result)) == (0, [])
+    assert "used: allow MSB107 /app/*.c clients download it" in result.stdout
+    assert "not needed: allow MSB106 /opt/* not there any more" in result.stdout
+
+
+def test_an_exception_covers_its_own_rule_and_path_only(verify: Verify, contract: Path) -> None:
+    with (contract / "contract.txt").open("a") as text:
+        text.write("allow MSB107 /app/*.c clients download it\n")
+    result = verify("touch app/schema.c app/schema.h app/schema.go")
+    assert (result.returncode, findings(result)) == (1, ["MSB106 app/schema.h", "MSB107 app/schema.go"])
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("allow MSB107 /app/*.c", "an exception needs a reason: allow MSB107 /app/*.c"),
+        ("allow 107 /app/*.c it is needed", "not CODE /PATH REASON"),
+        ("allow MSB107 app/*.c it is needed", "not CODE /PATH REASON"),
+        ("tol gcc", "unknown line: tol gcc"),
+    ],
+)
+def test_a_bad_line_of_the_contract_is_an_error(verify: Verify, contract: Path, line: str, error: str) -> None:
+    with (contract / "contract.txt").open("a") as text:
+        text.write(line + "\n")
+    result = verify()
+    assert result.returncode == 2
+    assert error in result.stderr
+    assert "[made]" not in result.stdout
+
+
+@pytest.mark.parametrize("text", [None, "", "# nothing but a comment\n", "tool gcc\n"])
+def test_a_contract_that_is_missing_or_not_whole_is_an_error(verify: Verify, contract: Path, text: str | None) -> None:
+    (contract / "contract.txt").unlink()
+    if text is not None:
+        (contract / "contract.txt").write_text(text)
+    result = verify()
+    assert result.returncode == 2
+    assert re.search(r"contract\.txt( is missing or empty|: no line of the kind )", result.stderr)
+    assert "[made]" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("spoil", "tree", "error"),
+    [
+        ("mkdir /empty", "/empty", "/empty holds no file"),
+        ("", "/absent", "/absent is not a folder"),
+        ("touch 'app/a\nb'", "/tree", "a name with a line break"),
+        ("ln -s 'a\nb' app/l", "/tree", "cannot read the link"),
+    ],
+)
+def test_a_tree_that_cannot_be_judged_is_an_error(verify: Verify, spoil: str, tree: str, error: str) -> None:
+    result = verify(spoil, tree)
+    assert result.returncode == 2
+    assert error in result.stderr
+    assert "[made]" not in result.stdout
+
+
+def test_a_tree_without_accounts_is_refused(verify: Verify) -> None:
+    result = verify("rm etc/passwd; ln -s /etc/group etc/passwd")
+    assert result.returncode == 1
+    assert "MSB203 etc/passwd" in findings(result)
+
+
+def test_two_thousand_files_take_under_a_second(verify: Verify) -> None:
+    started = time.monotonic()
+    verify("exit")
+    setup = time.monotonic() - started
+    started = time.monotonic()
+    assert verify("for i in $(seq 500); do elf app/$i.so; done").returncode == 0
+    assert time.monotonic() - started - setup < 1
+
+
+def test_an_exception_lets_a_plain_docker_build_pass_that_failed_without_it(
+    engine: Engine, project: Path, tmp_path: Path
+) -> None:
+    copy = projects.copy(project, tmp_path / "project")
+    dockerfile = copy / "Dockerfile"
+    text = dockerfile.read_text()
+    copied = "COPY --from=package /rootfs/ /\n"
+    assert copied in text
+    dockerfile.write_text(text.replace(copied, f"{copied}COPY docker/bundle /app/schema.c\n"))
+    with pytest.raises(BuildError) as error:
+        projects.build(engine, copy)
+    assert "MSB107 app/schema.c: source or development file" in error.value.log
+    with (copy / "docker" / "contract.txt").open("a") as contract:
+        contract.write("allow MSB107 /app/schema.c clients download it\n")
+    assert "used: allow MSB107 /app/schema.c clients download it" in projects.build(engine, copy).log
