@@ -1,0 +1,242 @@
+"""6xx: how the running service behaves. Each rule runs the image and removes the container whatever happens."""
+
+import http.client
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from msb.contract.load import load
+from msb.contract.rules import Subject, rule
+from msb.contract.service import Service, StartError, running
+
+STOP = 2.0
+"""Seconds that a stop may take, an in-flight request included."""
+CLIENTS = 50
+"""Keep-alive clients that load the service while it stops."""
+_PATIENCE = 6  # seconds before a stop that hangs is ended with SIGKILL
+_HEALTH: dict[str, Any] = {"health_interval": 1, "health_timeout": 1, "health_retries": 1, "health_start_period": 0}
+_ANY_USER = "12345:0"  # as platforms that give every project its own uid do
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One stop under load. seconds: from the signal to the end; exit_code: the service's.
+
+    in_flight: what went wrong with the request in flight, or ""; answered: full answers to the other clients;
+    failures: how many of their requests failed, by what went wrong.
+    """
+
+    seconds: float
+    exit_code: int
+    in_flight: str
+    answered: int
+    failures: dict[str, int]
+
+
+def stop_under_load(subject: Subject) -> Stop:
+    """Run the image, load it with CLIENTS clients and one slow request, stop it, and say what they saw."""
+    resource = subject.stack.service.resource
+    # The container's own address: the engine's proxy on the published port accepts when the service is long gone.
+    with running(subject) as service, load(service.address, service.port, resource, CLIENTS) as seen:
+        time.sleep(1)
+        in_flight = _InFlight(service, subject)
+        seen.stopping.set()
+        start = datetime.now(UTC)
+        stop = service.stop(_PATIENCE)
+        in_flight.finish(after=0.7)
+        stop.wait(timeout=_PATIENCE + 10)
+        state = service.state["State"]
+    # The engine's own time of the end: what it takes to clean up after the process is not the service's.
+    seconds = (datetime.fromisoformat(state["FinishedAt"]) - start).total_seconds()
+    return Stop(seconds, int(state["ExitCode"]), in_flight.failure, seen.answered, seen.failures)
+
+
+@rule(601)
+def locked_down(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The service serves with a read-only root, no capabilities, no new privileges, and limits.
+
+    Why: that is how it should be deployed; a service that cannot is deployed without. Only /tmp is writable.
+    Example: `MSB601 GET /readyz: answers 503`
+    Fix: write nowhere but /tmp, and listen on a port from 1024 on.
+    """
+    try:
+        with running(subject, locked=True) as service:
+            yield from _serves(subject, service)
+    except StartError as error:
+        yield "start", str(error)
+
+
+@rule(602)
+def any_user(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The service serves as any uid with gid 0, locked down as in 601.
+
+    Why: some platforms (OpenShift) pick the uid themselves.
+    Example: `MSB602 start: the container does not start: permission denied`
+    Fix: make the application's files readable for all (755 and 644), and never look the user up.
+    """
+    try:
+        with running(subject, locked=True, user=_ANY_USER) as service:
+            yield from _serves(subject, service)
+    except StartError as error:
+        yield "start", str(error)
+
+
+@rule(604)
+def graceful_stop(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The stop signal ends the service in under 2 s with exit code 0 or 143, and no request fails.
+
+    Why: every deployment stops the old version under load. An in-flight request (half its body sent before the
+    signal) gets its whole answer, and 50 keep-alive clients see no failed request. Failed is a status other than
+    2xx, an answer cut off, or a new connection accepted and then closed without an answer.
+    Example: `MSB604 stop: takes 6.1 s`
+    Fix: on the signal, stop accepting, finish what is in flight, then exit; let the service be process 1 (exec form).
+    """
+    seen = stop_under_load(subject)
+    if seen.seconds >= STOP:
+        yield "stop", f"takes {seen.seconds:.1f} s: finish on the stop signal in under {STOP:.0f} s"
+    if seen.exit_code not in (0, 143):
+        yield "exit code", f"is {seen.exit_code}: 0 or 143 says that the service stopped by itself"
+    if seen.in_flight:
+        yield "in-flight request", seen.in_flight
+    for failure, count in seen.failures.items():
+        yield "load", f"{count} requests failed ({seen.answered} did not): {failure}"
+    if not seen.answered:
+        yield "load", f"no request to {subject.stack.service.resource} was answered"
+
+
+@rule(606)
+def health(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The container becomes healthy, and unhealthy when the service hangs.
+
+    Why: a health check that cannot fail hides every hang. The service is frozen with SIGSTOP to see.
+    Example: `MSB606 health check: stays healthy while the service is frozen`
+    Fix: let the check ask the service over HTTP, with a timeout.
+    """
+    with running(subject, **_HEALTH) as service:
+        if not _becomes(service, "healthy"):
+            yield "health check", f"does not become healthy: {_probe(service)}"
+            return
+        subject.engine.run("kill", "--signal", "STOP", service.name)
+        if not _becomes(service, "unhealthy"):
+            yield "health check", "stays healthy while the service is frozen: let it ask the service"
+
+
+@rule(609)
+def logs(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The service logs JSON lines to stdout and stderr, with the request's id, and writes no file.
+
+    Why: the platform collects those streams; a log file fills the disk, and cannot be written on a read-only root.
+    Example: `MSB609 log: line 1 is not a JSON object: listening on 8080`
+    Fix: log every line with the one JSON logger, start and stop included; take the id from X-Request-Id.
+    """
+    request_id = f"msb-{uuid.uuid4().hex[:12]}"
+    with running(subject) as service:
+        service.get(subject.stack.service.resource, {"X-Request-Id": request_id})
+        service.stop(_PATIENCE).wait(timeout=_PATIENCE + 10)  # what it says when it stops is also log
+        lines = service.log.splitlines()
+        written = service.engine.run("diff", service.name).stdout.splitlines()
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not _json_object(line):
+            yield "log", f"line {number} is not a JSON object: {line[:80]}"
+    if not any(request_id in line for line in lines):
+        yield "log", "no line carries the X-Request-Id of the request"
+    for change in written:
+        path = change.partition(" ")[2]
+        if not any(path == place or path.startswith(f"{place}/") for place in subject.stack.service.writes):
+            yield (
+                path.lstrip("/"),
+                "was written by the running service: write only under " + " ".join(subject.stack.service.writes),
+            )
+
+
+@rule(610)
+def bad_configuration(subject: Subject) -> Iterator[tuple[str, str]]:
+    """A bad value in the environment ends the service at once: one line that names the variable, non-zero exit.
+
+    Why: a service that starts all the same fails later, and elsewhere.
+    Example: `MSB610 PORT=http: the service starts all the same`
+    Fix: check the whole configuration before anything else, and print one line.
+    """
+    for name, value in subject.stack.service.bad_configuration.items():
+        where = f"{name}={value}"
+        with running(subject, ready=False, envs={name: value}) as service:
+            end = time.monotonic() + 5
+            while not service.ended and time.monotonic() < end:
+                time.sleep(0.1)
+            if not service.ended:
+                yield where, "the service starts all the same"
+                continue
+            lines = service.log.strip().splitlines()
+            if service.state["State"]["ExitCode"] == 0:
+                yield where, "the exit code is 0"
+        if len(lines) != 1:
+            yield where, f"{len(lines)} lines are printed, not one"
+        elif name not in lines[0]:
+            yield where, f"the line does not name {name}: {lines[0][:80]}"
+
+
+class _InFlight:
+    """A POST whose headers and first half are sent at once, and whose rest follows while the service stops."""
+
+    def __init__(self, service: Service, subject: Subject) -> None:
+        body = subject.stack.service.body.encode()
+        self.failure = ""
+        self._rest = body[len(body) // 2 :]
+        self._connection = http.client.HTTPConnection(service.address, service.port, timeout=10)
+        self._connection.putrequest("POST", subject.stack.service.resource)
+        self._connection.putheader("Content-Type", "application/json")
+        self._connection.putheader("Content-Length", str(len(body)))
+        self._connection.endheaders(body[: len(body) // 2])
+        time.sleep(0.2)  # let the service read the headers: from then on the request is its own
+
+    def finish(self, after: float) -> None:
+        """Send the rest after so many seconds, and read the answer."""
+        time.sleep(after)
+        try:
+            self._connection.send(self._rest)
+            response = self._connection.getresponse()
+            response.read()
+            if not 200 <= response.status < 300:
+                self.failure = f"was answered with {response.status}"
+        except (OSError, http.client.HTTPException) as error:
+            self.failure = f"got no whole answer ({type(error).__name__}): finish it before the exit"
+        finally:
+            self._connection.close()
+
+
+def _serves(subject: Subject, service: Service) -> Iterator[tuple[str, str]]:
+    asked = subject.stack.service
+    for path in (asked.health, asked.ready, asked.resource):
+        try:
+            status = service.get(path).status
+        except (OSError, http.client.HTTPException) as error:
+            yield f"GET {path}", f"is not answered: {error}"
+        else:
+            if status != 200:
+                yield f"GET {path}", f"answers {status}"
+
+
+def _becomes(service: Service, wanted: str) -> bool:
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        if (service.state["State"].get("Health") or {}).get("Status") == wanted:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _probe(service: Service) -> str:
+    log = (service.state["State"].get("Health") or {}).get("Log") or []
+    output = str(log[-1]["Output"]).strip() if log else "there is no health check"
+    return output or f"the check exits with {log[-1]['ExitCode']} and says nothing"
+
+
+def _json_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -1,0 +1,182 @@
+"""What a rule is: a registry of functions, what each needs, and what checking them gives."""
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from fnmatch import translate
+from functools import cached_property
+from pathlib import Path
+
+from python_on_whales.exceptions import DockerException
+
+from msb.engine import Engine
+from msb.errors import MsbError
+from msb.image import Image
+from msb.stacks import Contract, Stack
+
+
+class Need(Enum):
+    """What a rule looks at beside the image itself; the value is the reason given when it is not there."""
+
+    BUILD_IMAGE = "needs the build stage as an image (--build-image)"
+    TWIN = "needs the single-stage twin"
+    PROJECT = "needs the generated project"
+
+
+class Status(StrEnum):
+    """The four verdicts: only `passed` says that the promise holds."""
+
+    PASSED = "passed"
+    FOUND = "found"
+    NOT_LOOKED = "not looked at"
+    ERROR = "could not look"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One breach. where: a path of the image without its leading slash, or the part of it that is meant."""
+
+    code: str
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked: an image and, for the rules that need them, what it was made from.
+
+    The images must have been entered (they are context managers). contract: the denied names of stacks.toml.
+    """
+
+    engine: Engine
+    stack: Stack
+    contract: Contract
+    image: Image
+    build_image: Image | None = None
+    twin: Image | None = None
+    project: Path | None = None
+
+    def lacks(self, need: Need) -> bool:
+        """Whether the subject comes without what a rule needs."""
+        parts = {Need.BUILD_IMAGE: self.build_image, Need.TWIN: self.twin, Need.PROJECT: self.project}
+        return parts[need] is None
+
+    @cached_property
+    def tools(self) -> re.Pattern[str]:
+        """Denied tool names: stacks.toml's without those the stack permits."""
+        names = [name for group in self.contract.tools.values() for name in group]
+        return names_like(name for name in names if name not in self.stack.permits)
+
+    @cached_property
+    def footholds(self) -> re.Pattern[str]:
+        """Denied shells, package managers and network clients."""
+        names = [name for group in self.contract.footholds.values() for name in group]
+        return names_like(name for name in names if name not in self.stack.permits)
+
+    @cached_property
+    def sources(self) -> re.Pattern[str]:
+        """Denied source names: stacks.toml's without those the stack keeps."""
+        return names_like(name for name in self.contract.content.sources if name not in self.stack.keeps)
+
+
+Look = Callable[[Subject], Iterator[tuple[str, str]]]
+"""A rule: yields (where, message) for every breach; an exception means that it could not look."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule and its code (MSB101)."""
+
+    code: str
+    look: Look
+    needs: tuple[Need, ...]
+
+    @property
+    def promise(self) -> str:
+        """The promise, one line."""
+        return (self.look.__doc__ or "").strip().splitlines()[0]
+
+
+RULES: dict[str, Rule] = {}
+"""Every rule by code, in order of their codes once the families are imported."""
+
+
+def rule(number: int, *needs: Need) -> Callable[[Look], Look]:
+    """Register a function as the rule MSB`number`; its docstring is the rule's page section."""
+
+    def register(look: Look) -> Look:
+        code = f"MSB{number}"
+        if code in RULES:
+            raise ValueError(f"{code} is registered twice")
+        RULES[code] = Rule(code, look, needs)
+        return look
+
+    return register
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one rule. reason: why it was not looked at, or could not be; seconds of wall clock."""
+
+    rule: Rule
+    status: Status
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdicts of one check, by code."""
+
+    verdicts: dict[str, Verdict]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every finding, in order of the rules."""
+        return [finding for verdict in self.verdicts.values() for finding in verdict.findings]
+
+    def having(self, status: Status) -> list[Verdict]:
+        """Return the verdicts with that status."""
+        return [verdict for verdict in self.verdicts.values() if verdict.status is status]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no rule spoke and none failed to look; rules that were not looked at do not count."""
+        return not self.having(Status.FOUND) and not self.having(Status.ERROR)
+
+
+def check(subject: Subject, codes: Collection[str] | None = None) -> Result:
+    """Check a subject against the rules in `codes` (all when None) and return a verdict for each."""
+    chosen = [RULES[code] for code in sorted(RULES) if codes is None or code in codes]
+    return Result({rule.code: _verdict(rule, subject) for rule in chosen})
+
+
+def names_like(patterns: Iterator[str] | Collection[str]) -> re.Pattern[str]:
+    """Return one expression that fully matches whatever any of the shell patterns matches (case counts)."""
+    return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")
+
+
+def _verdict(rule: Rule, subject: Subject) -> Verdict:
+    for need in rule.needs:
+        if subject.lacks(need):
+            return Verdict(rule, Status.NOT_LOOKED, reason=need.value)
+    start = time.monotonic()
+    try:
+        findings = tuple(Finding(rule.code, where, message) for where, message in rule.look(subject))
+    except Exception as error:  # whatever it was, the rule did not look: that is never a pass
+        return Verdict(rule, Status.ERROR, reason=_reason(error), seconds=time.monotonic() - start)
+    status = Status.FOUND if findings else Status.PASSED
+    return Verdict(rule, status, findings, seconds=time.monotonic() - start)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MsbError):
+        return str(error)
+    text = error.stderr or str(error) if isinstance(error, DockerException) else f"{type(error).__name__}: {error}"
+    return (text.strip().splitlines() or ["no message"])[-1]

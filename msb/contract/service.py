@@ -1,0 +1,176 @@
+"""A service under test: one container of the image on a loopback port, always removed."""
+
+import http.client
+import json
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from python_on_whales.exceptions import DockerException
+
+from msb.contract.rules import Subject
+from msb.engine import Engine
+from msb.errors import MsbError
+from msb.image import LABEL, remove
+
+START = 20.0
+"""Seconds that a service may take to answer its health path."""
+_POLL = 0.03
+_LOCKED: dict[str, Any] = {
+    "read_only": True,
+    "tmpfs": ["/tmp:rw,size=64m"],  # noqa: S108 the container's, not this machine's
+    "cap_drop": ["ALL"],
+    "security_options": ["no-new-privileges"],
+    "memory": "512m",
+    "pids_limit": 256,
+}
+
+
+class StartError(MsbError):
+    """The container did not start, or ended before it answered."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer: status, headers by lower-case name, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Service:
+    """A started container. port: the one the image declares first."""
+
+    engine: Engine
+    name: str
+    port: int
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The engine's view of the container: State, NetworkSettings and so on, as it is now."""
+        found: list[dict[str, Any]] = json.loads(self.engine.run("container", "inspect", self.name).stdout)
+        return found[0]
+
+    @cached_property
+    def published(self) -> int:
+        """The loopback port of this machine that leads to the service."""
+        bindings = self.state["NetworkSettings"]["Ports"].get(f"{self.port}/tcp")
+        if not bindings:
+            raise StartError(f"the container ended at once: {self.last_line}")
+        return int(bindings[0]["HostPort"])
+
+    @cached_property
+    def address(self) -> str:
+        """The container's own address on the engine's bridge."""
+        networks = self.state["NetworkSettings"]["Networks"].values()
+        return next(str(network["IPAddress"]) for network in networks)
+
+    @property
+    def log(self) -> str:
+        """All that the container wrote to stdout and stderr, the two one after the other."""
+        result = self.engine.run("logs", self.name)
+        return result.stdout + result.stderr
+
+    @property
+    def last_line(self) -> str:
+        """The last line of the log."""
+        return (self.log.strip().splitlines() or ["it wrote nothing"])[-1]
+
+    @cached_property
+    def inside(self) -> Any:
+        """The container as a testinfra host; only for one that runs with the toolbox."""
+        from msb.contract.toolbox import inside
+
+        return inside(self.engine, self.name)
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send one GET on a connection of its own; raise OSError or HTTPException when there is no answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.published, timeout=5)
+        try:
+            connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
+            response = connection.getresponse()
+            fields = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, fields, response.read())
+        finally:
+            connection.close()
+
+    def wait(self, path: str, seconds: float = START) -> None:
+        """Wait until `path` answers at all; raise StartError when the container ends or stays silent."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                self.get(path)
+            except (OSError, http.client.HTTPException):
+                if self.ended:
+                    raise StartError(f"the container ended: {self.last_line}") from None
+                time.sleep(_POLL)
+            else:
+                return
+        raise StartError(f"{path} does not answer within {seconds:.0f} s")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the container has stopped."""
+        return not self.state["State"]["Running"]
+
+    def stop(self, seconds: int) -> "subprocess.Popen[bytes]":
+        """Begin `docker stop`: the image's stop signal, and after `seconds` SIGKILL."""
+        return subprocess.Popen(
+            [*self.engine.command, "stop", "--time", str(seconds), self.name],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+@contextmanager
+def running(
+    subject: Subject, *, locked: bool = False, toolbox: bool = False, ready: bool = True, **options: Any
+) -> Iterator[Service]:
+    """Run the subject's image; yield the service once its health path answers, and remove it whatever happens.
+
+    locked: read-only root, tmpfs on /tmp, no capabilities, no new privileges, limits; toolbox: mount busybox for
+    `inside`; ready: whether to wait; options: further arguments of python-on-whales' `run`.
+    Raises StartError when the container does not start or never answers.
+    """
+    engine, image = subject.engine, subject.image
+    if not image.ports:
+        raise MsbError("the image declares no port, so there is nothing to ask (rule 302)")
+    arguments = (_LOCKED if locked else {}) | options
+    if toolbox:
+        arguments["volumes"] = [(_toolbox(subject), "/busybox", "ro")]
+    service = Service(engine, f"msb-{uuid.uuid4().hex[:12]}", image.ports[0])
+    try:
+        try:
+            engine.client.container.run(
+                image.reference, name=service.name, labels={LABEL: "1"}, detach=True, pull="never",
+                publish=[("127.0.0.1:", service.port)], **arguments,
+            )  # fmt: skip
+        except DockerException as error:
+            raise StartError(f"the container does not start: {_last_line(error.stderr)}") from None
+        if ready:
+            service.wait(subject.stack.service.health)
+        yield service
+    finally:
+        remove(engine, service.name)
+
+
+def _toolbox(subject: Subject) -> str:
+    from msb.contract.toolbox import folder
+
+    base = next((base for base in subject.stack.bases if base.endswith(":debug-nonroot")), None)
+    if base is None:
+        raise MsbError(f"stack {subject.stack.name} names no debug-nonroot base to take the toolbox from")
+    return str(folder(subject.engine, base))
+
+
+def _last_line(text: str | None) -> str:
+    """The engine's own message: the last line that is not its hint about --help."""
+    lines = [line for line in (text or "").strip().splitlines() if line and "--help" not in line]
+    return lines[-1] if lines else "no message"

@@ -1,0 +1,32 @@
+"""5xx: size and layers."""
+
+from collections.abc import Iterator
+
+from msb.contract.rules import Need, Subject, rule
+
+
+@rule(501)
+def budget(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The image is within its stack's budget: uncompressed bytes, as `docker export` writes them.
+
+    Why: growth that nobody decided shows here first.
+    Example: `MSB501 size: 78,643,200 bytes, 66,643,200 over the budget of 12,000,000`
+    Fix: find what came along (`docker history`), or raise the budget in stacks.toml with a reason in the commit.
+    """
+    size, limit = subject.image.tree.size, subject.stack.budget.bytes
+    if size > limit:
+        yield "size", f"{size:,} bytes, {size - limit:,} over the budget of {limit:,}"
+
+
+@rule(502, Need.TWIN)
+def share_of_twin(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The image is at most the stated share of the naive single-stage image of the same application.
+
+    Why: that share is what the stages are for.
+    Example: `MSB502 size: 12.5 % of the twin's 800,000,000 bytes, the limit is 3.0 %`
+    Fix: as for 501; or the twin itself is not naive enough.
+    """
+    assert subject.twin  # noqa: S101 the rule's need
+    size, whole, limit = subject.image.tree.size, subject.twin.tree.size, subject.stack.budget.twin_share
+    if size > limit * whole:
+        yield "size", f"{size / whole:.1%} of the twin's {whole:,} bytes, the limit is {limit:.1%}"

@@ -1,0 +1,344 @@
+"""Does the clean image keep every promise, does each rule judge the fine points right, and is no failed look a pass?"""
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from msb.contract import FAMILIES, PLANNED, RULES, Need, Result, Rule, Status, Subject, check, reference
+from msb.contract import command as commands
+from msb.contract.page import FAMILIES as TITLES
+from msb.engine import Engine
+from msb.image import Archive, Image, Layer, Tree
+from msb.stacks import Matrix, Stack
+
+SCAN = re.compile(r"MSB(10[1-8]|2\d\d|3\d\d|403|501)")
+"""The rules that together may take SCAN_SECONDS for one image."""
+SCAN_SECONDS = 2.0
+IMAGE_ALONE = [code for code, rule in RULES.items() if not rule.needs]
+
+
+# --- the clean image ---
+
+
+@pytest.fixture(scope="module")
+def whole(
+    engine: Engine, matrix: Matrix, stack: Stack, runtime: str, build_image: str, twin: str, project: Path
+) -> Iterator[Subject]:
+    with Image(engine, runtime) as image, Image(engine, build_image) as build, Image(engine, twin) as other:
+        yield Subject(engine, stack, matrix.contract, image, build, other, project)
+
+
+@pytest.fixture(scope="module")
+def result(whole: Subject) -> Result:
+    return check(whole)
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_the_clean_image_keeps_the_promise(result: Result, code: str) -> None:
+    verdict = result.verdicts[code]
+    assert (verdict.status, verdict.reason, [str(finding) for finding in verdict.findings]) == (Status.PASSED, "", [])
+
+
+def test_the_scan_of_one_image_is_quick(result: Result) -> None:
+    seconds = {code: verdict.seconds for code, verdict in result.verdicts.items() if SCAN.fullmatch(code)}
+    assert sum(seconds.values()) < SCAN_SECONDS, seconds
+
+
+@pytest.mark.parametrize(
+    ("suffix", "spoken"),
+    [
+        # A base is no service yet: no command, port, health check or labels.
+        (":nonroot", {"MSB301", "MSB302", "MSB304", "MSB305"}),
+        # and this one is there for its shell, which has the names of other tools too.
+        (":debug-nonroot", {"MSB101", "MSB104", "MSB105", "MSB108", "MSB302", "MSB304", "MSB305"}),
+    ],
+)
+def test_on_the_untouched_bases_only_those_rules_speak_that_should(
+    engine: Engine, matrix: Matrix, stack: Stack, suffix: str, spoken: set[str]
+) -> None:
+    base = next(base for base in stack.bases if base.endswith(suffix))
+    codes = [code for code in IMAGE_ALONE if code < "MSB600" and code != "MSB202"]
+    with Image(engine, base) as image:
+        result = check(Subject(engine, stack, matrix.contract, image), codes)
+    assert not result.having(Status.ERROR)
+    assert {finding.code for finding in result.findings} == spoken
+
+
+# --- the command ---
+
+
+def test_the_command_says_what_it_did_not_look_at_and_why(
+    engine: Engine, stack: Stack, runtime: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commands.contract(engine, stack, runtime) == 0
+    output = capsys.readouterr().out
+    assert output.splitlines() == [
+        f"{len(IMAGE_ALONE)} rules passed, 0 spoke, {len(RULES) - len(IMAGE_ALONE)} not looked at "
+        "(1 needs the build stage as an image (--build-image), 6 needs the generated project, "
+        "1 needs the single-stage twin)"
+    ]
+
+
+def test_the_command_prints_findings_as_lines_and_as_json_and_exits_with_one(
+    engine: Engine, stack: Stack, build_image: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "check", lambda subject: check(subject, {"MSB101", "MSB302"}))
+    assert commands.contract(engine, stack, build_image) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "MSB302 ports: none is declared: write EXPOSE 8080" in lines
+    assert re.fullmatch(r"MSB101 \S+: build tool in the runtime image", lines[0])
+    assert re.fullmatch(r"MSB101: and \d+ more", lines[commands.SHOWN])
+    assert lines[-1] == "0 rules passed, 2 spoke"
+    assert commands.contract(engine, stack, build_image, as_json=True) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["summary"] == lines[-1]
+    first = told["rules"][0]
+    assert (first["code"], first["status"]) == ("MSB101", "found")
+    assert f"MSB101 {first['findings'][0]['where']}: {first['findings'][0]['message']}" == lines[0]
+
+
+# --- verdicts ---
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, Rule]:
+    """An empty registry for rules of the test's own."""
+    mine: dict[str, Rule] = {}
+    monkeypatch.setattr("msb.contract.rules.RULES", mine)
+    return mine
+
+
+def broken(_: Subject) -> Iterator[tuple[str, str]]:
+    """Never look."""
+    yield from ()
+    raise OSError("the container is gone")
+
+
+def speaking(_: Subject) -> Iterator[tuple[str, str]]:
+    """Speak."""
+    yield "usr/bin/gcc", "build tool in the runtime image"
+
+
+def silent(_: Subject) -> Iterator[tuple[str, str]]:
+    """Stay silent."""
+    yield from ()
+
+
+def test_a_rule_that_could_not_look_is_an_error_and_never_a_pass(
+    registry: dict[str, Rule], fake: Callable[..., Subject]
+) -> None:
+    registry["MSB991"] = Rule("MSB991", broken, ())
+    result = check(fake())
+    verdict = result.verdicts["MSB991"]
+    assert (verdict.status, verdict.reason) == (Status.ERROR, "OSError: the container is gone")
+    assert not result.ok
+    assert commands.exit_code(result) == 2
+    assert commands.lines(result) == [
+        "MSB991 could not look: OSError: the container is gone",
+        "0 rules passed, 0 spoke, 1 could not look",
+    ]
+
+
+def test_a_rule_that_lacks_what_it_needs_is_not_looked_at_and_says_why(
+    registry: dict[str, Rule], fake: Callable[..., Subject]
+) -> None:
+    registry["MSB991"] = Rule("MSB991", broken, (Need.TWIN,))
+    registry["MSB992"] = Rule("MSB992", silent, ())
+    result = check(fake())
+    assert result.verdicts["MSB991"].status is Status.NOT_LOOKED
+    assert commands.lines(result) == ["1 rules passed, 0 spoke, 1 not looked at (1 needs the single-stage twin)"]
+    assert commands.exit_code(result) == 0
+
+
+def test_a_finding_is_printed_by_code_place_and_message(
+    registry: dict[str, Rule], fake: Callable[..., Subject]
+) -> None:
+    registry["MSB991"] = Rule("MSB991", speaking, ())
+    registry["MSB992"] = Rule("MSB992", broken, ())
+    result = check(fake())
+    assert str(result.findings[0]) == "MSB991 usr/bin/gcc: build tool in the runtime image"
+    assert commands.exit_code(result) == 1
+
+
+def test_every_rule_is_in_its_family_and_its_page_section_is_whole() -> None:
+    page = reference()
+    for code, rule in RULES.items():
+        assert rule.look.__module__ == FAMILIES[int(code[3]) - 1].__name__
+        section = page.partition(f"### {code}\n")[2].partition("\n### ")[0]
+        assert section.strip().startswith(rule.promise)
+        for part in ("Why", "Example", "Fix"):
+            assert f"\n- **{part}:** " in section, f"{code} lacks {part}"
+        assert re.search(rf"\*\*Example:\*\* `{code} .+: .+`", section), f"{code}: the example is no finding of it"
+    assert [int(code[0]) for code in re.findall(r"^## (\d)xx", page, re.MULTILINE)] == list(TITLES)
+
+
+def test_planned_rules_keep_their_numbers_and_are_told_as_planned() -> None:
+    assert not {f"MSB{number}" for number in PLANNED} & set(RULES)
+    for number, promise in PLANNED.items():
+        assert f"### MSB{number}\n\nPlanned: {promise}\n" in reference()
+
+
+# --- the fine points, on trees made by hand ---
+
+ELF = b"\x7fELF" + b"\0" * 60
+
+
+@dataclass
+class FakeImage:
+    """An image's data without an engine."""
+
+    tree: Tree
+    config: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+
+
+@pytest.fixture
+def fake(matrix: Matrix) -> Callable[..., Any]:
+    """Make a subject of files (path -> content, or a link's target as text) and whatever else an image says."""
+
+    def make(files: dict[str, bytes | str] | None = None, **said: Any) -> Any:
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            parents = {str(parent) for path in files or {} for parent in PurePosixPath(path).parents} - {"."}
+            for path in sorted(parents - set(files or {})):
+                info = tarfile.TarInfo(path)
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(info)
+            for path, content in (files or {}).items():
+                info = tarfile.TarInfo(path)
+                if isinstance(content, str):
+                    info.type, info.linkname = tarfile.SYMTYPE, content
+                    archive.addfile(info)
+                else:
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content))
+        archive = Archive(io.BytesIO(stream.getvalue()))
+        image = FakeImage(Tree(archive, len(stream.getvalue())), layers=[Layer("only", archive)], **said)
+        return Subject(None, matrix.stack("go"), matrix.contract, image)  # type: ignore[arg-type]
+
+    return make
+
+
+def spoken(subject: Any, number: int) -> list[str]:
+    verdict = check(subject, {f"MSB{number}"}).verdicts[f"MSB{number}"]
+    assert verdict.status in (Status.PASSED, Status.FOUND), verdict.reason
+    return [finding.where for finding in verdict.findings]
+
+
+@pytest.mark.parametrize(
+    ("number", "files", "places"),
+    [
+        (101, {"srv/www/go": b"<html>a page called go"}, []),
+        (101, {"opt/x86_64-linux-gnu-gcc-14": ELF}, ["opt/x86_64-linux-gnu-gcc-14"]),
+        (101, {"bin/cc": "gcc", "bin/gcc": "/opt/x", "opt/x": ELF}, ["bin/cc", "bin/gcc"]),
+        (101, {"bin/gcc": "/nowhere"}, []),
+        (101, {"app/categories": ELF, "app/golang-docs": ELF}, []),
+        (102, {"app/notes": "gcc", "app/gcc": ELF}, ["app/notes"]),
+        (102, {"app/notes": "go", "app/go": b"a page"}, []),
+        (103, {"var/lib/dpkg/status": b"Package: gcc-14\n\nPackage: tzdata\n"}, ["var/lib/dpkg/status"]),
+        (103, {"var/lib/dpkg/status.d/libgcc-s1": b"Package: libgcc-s1\n"}, []),
+        (103, {"lib/apk/db/installed": b"P:musl\nV:1\n\nP:gcc\nV:1\n"}, ["lib/apk/db/installed"]),
+        (104, {"app/server": ELF}, []),
+        (104, {"application/server": ELF}, ["application/server"]),
+        (
+            104,
+            {
+                "lib": "usr/lib",
+                "usr/lib/libz.so.1": ELF,
+                "var/lib/dpkg/status.d/zlib1g.md5sums": b"c8b8f4bbdb4ae4bb9f6bd4ee2a0f29b6  lib/libz.so.1\n",
+            },
+            ["usr/lib/libz.so.1"],  # a checksum of something else
+        ),
+        (
+            104,
+            {"usr/lib/py/x.so": ELF, "usr/lib/py/x-1.dist-info/RECORD": b"x.so,sha256=abc,64\n"},
+            [],
+        ),
+        (105, {"srv/page.html": b"how to read COLLECT_GCC_OPTIONS"}, []),
+        (105, {"app/data": ELF + b"BusyBox v1.37"}, ["app/data"]),
+        (106, {"usr/lib/libz.so.1": ELF, "usr/lib/libz.a": b"!<arch>"}, ["usr/lib/libz.a"]),
+        (107, {"etc/ssl/certs/ca.crt": b"", "app/internal/x_test.go": b""}, ["app/internal/x_test.go"]),
+        (108, {"app/shell": b"notes", "usr/bin/sh": b"text"}, []),
+        (108, {"app/helper": "/opt/bash", "opt/bash": ELF}, ["app/helper", "opt/bash"]),
+        (203, {"etc/passwd": b"root:x:0:0::/:/\n"}, []),
+        (203, {"etc/shadow": b"root::1::::::\n", "etc/passwd": b"root:x:0:0::/:/\n"}, ["etc/shadow"]),
+        (203, {}, ["etc/passwd"]),
+        (401, {"usr/lib/libcrypto.so": ELF + b"-----BEGIN PRIVATE KEY-----\0-----END PRIVATE KEY-----\0"}, []),
+        (401, {"etc/ssl/ca.pem": b"-----BEGIN CERTIFICATE-----\n" + b"A" * 64}, []),
+        (
+            401,
+            {"data": b"x\n-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n" + b"A" * 64},
+            ["data (layer 1)"],
+        ),
+    ],
+)
+def test_a_rule_of_the_tree_judges_the_fine_points(
+    fake: Callable[..., Any], number: int, files: dict[str, bytes | str], places: list[str]
+) -> None:
+    assert spoken(fake(files), number) == places
+
+
+def test_a_file_with_its_packages_checksum_is_owned(fake: Callable[..., Any]) -> None:
+    sums = hashlib.md5(ELF, usedforsecurity=False).hexdigest().encode() + b"  lib/libz.so.1\n"
+    files = {"lib": "usr/lib", "usr/lib/libz.so.1": ELF, "var/lib/dpkg/status.d/zlib1g.md5sums": sums}
+    assert spoken(fake(files), 104) == []
+
+
+def test_what_a_stack_permits_and_keeps_is_no_finding(fake: Callable[..., Any]) -> None:
+    subject = fake({"usr/bin/java": ELF, "app/main.py": b""})
+    stack = subject.stack.model_copy(update={"permits": ["java"], "keeps": ["*.py"]})
+    permitted = Subject(subject.engine, stack, subject.contract, subject.image)
+    assert spoken(subject, 101) + spoken(subject, 107) == ["usr/bin/java", "app/main.py"]
+    assert spoken(permitted, 101) + spoken(permitted, 107) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "places"),
+    [
+        ({"env": {"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt", "PATH": "/bin", "PWD": "/"}}, []),
+        ({"env": {"GPG_KEY": "7169605F62C751356D054A26A821E680E5FA6305"}}, []),
+        ({"env": {"DB_PASSWORD_FILE": "/run/secrets/db", "DB_PASSWORD": ""}}, []),
+        ({"env": {"MONKEY": "business", "KEYBOARD": "us"}}, []),
+        ({"env": {"API_KEY": "abc"}}, ["env API_KEY"]),
+        ({"env": {"CI": "ghp_" + "a" * 36}}, ["env CI"]),
+        ({"config": {"Labels": {"token": "abc"}}}, ["label token"]),
+        ({"history": ["RUN --mount=type=secret,id=token,target=/run/t cat /run/t"]}, []),
+        ({"history": ["COPY . .", "RUN |1 NPM_TOKEN=abc /bin/sh -c npm ci"]}, ["history 1"]),
+        ({"history": ["RUN git clone https://me:hunter2@example.com/x"]}, ["history 1"]),
+        ({"history": ["RUN TOKEN=$(cat /run/secrets/t) ./fetch"]}, []),
+    ],
+)
+def test_credentials_are_told_from_what_only_looks_like_them(
+    fake: Callable[..., Any], said: dict[str, Any], places: list[str]
+) -> None:
+    assert spoken(fake(**said), 403) == places
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "places"),
+    [
+        (201, {"config": {"User": "65532:65532"}}, []),
+        (201, {"config": {"User": ""}}, ["user"]),
+        (201, {"config": {"User": "00"}}, ["user"]),
+        (302, {"ports": [1024]}, []),
+        (302, {"ports": []}, ["ports"]),
+        (306, {"config": {"StopSignal": "SIGQUIT"}}, []),
+        (306, {"config": {"StopSignal": "9"}}, ["stop signal"]),
+    ],
+)
+def test_a_rule_of_the_metadata_judges_the_fine_points(
+    fake: Callable[..., Any], number: int, said: dict[str, Any], places: list[str]
+) -> None:
+    assert spoken(fake(**said), number) == places

@@ -1,0 +1,146 @@
+"""Does every rule speak on an image or a project that was spoiled for it, and verify with the same voice?"""
+
+import json
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from msb import project as projects
+from msb.contract import RULES, Status, Subject, check
+from msb.engine import Engine
+from msb.image import Image
+from msb.stacks import Matrix, Stack
+
+FOLDER = Path(__file__).parent / "mutants"
+IMAGES = re.findall(r"^FROM \S+ AS (msb\d+\S*)$", (FOLDER / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+PROJECTS: list[dict[str, Any]] = tomllib.loads((FOLDER / "projects.toml").read_text(encoding="utf-8"))["mutant"]
+VERIFIED = {f"MSB{number}" for number in (*range(101, 109), 203, 204, 206, 207, 208)}
+"""The rules that docker/verify checks in every build."""
+CLEAN = "clean"
+
+
+def code(name: str) -> str:
+    return name.partition("-")[0].upper()
+
+
+def bake(engine: Engine, definition: dict[str, Any]) -> None:
+    command = [*engine.command, "buildx", "bake", "--progress=plain", "--file", "-"]
+    result = subprocess.run(command, input=json.dumps(definition), text=True, capture_output=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+def debug_base(stack: Stack) -> str:
+    return next(base for base in stack.bases if base.endswith(":debug-nonroot"))
+
+
+@pytest.fixture(scope="session")
+def mutants(engine: Engine, stack: Stack, runtime: str) -> Iterator[dict[str, str]]:
+    """Every spoiled image by its name in tests/mutants/Dockerfile, and the clean one; removed after the session."""
+    tags = {name: f"msb-mutant:{stack.name}-{name}" for name in IMAGES}
+    contexts = {"runtime": runtime, "builder": stack.builder, "toolbox": debug_base(stack)}
+    common = {
+        "context": str(FOLDER),
+        "contexts": {name: f"docker-image://{tag}" for name, tag in contexts.items()},
+        "attest": ["type=provenance,disabled=true"],
+        "output": ["type=docker"],
+    }
+    targets = {name: {**common, "target": name, "tags": [tag]} for name, tag in tags.items()}
+    try:
+        bake(engine, {"group": {"default": {"targets": IMAGES}}, "target": targets})
+        yield {**tags, CLEAN: runtime}
+    finally:
+        engine.run("image", "rm", "--force", *tags.values(), check=False)
+
+
+@pytest.fixture(scope="session")
+def verified(
+    engine: Engine, stack: Stack, project: Path, mutants: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """What docker/verify prints about each mutant of its rules and the clean image, run as the build runs it."""
+    names = [name for name in mutants if name == CLEAN or code(name) in VERIFIED]
+    stages = [
+        f"FROM toolbox AS verify-{name}\nUSER 0\n"
+        f"RUN --mount=type=bind,from={name},target=/tmp/image --mount=type=bind,from=docker,target=/tmp/docker "
+        f'["/busybox/sh", "-c", "mkdir /out; /busybox/sh /tmp/docker/verify /tmp/image /done >/out/{name} 2>&1; true"]'
+        for name in names
+    ]
+    copies = [f"COPY --from=verify-{name} /out/ /" for name in names]
+    out = tmp_path_factory.mktemp("verified")
+    target = {
+        "context": str(FOLDER),
+        "dockerfile-inline": "\n".join([*stages, "FROM scratch AS verdicts", *copies]),
+        "contexts": {
+            **{name: f"docker-image://{mutants[name]}" for name in names},
+            "toolbox": f"docker-image://{debug_base(stack)}",
+            "docker": str(project / "docker"),
+        },
+        "output": [f"type=local,dest={out}"],
+    }
+    bake(engine, {"group": {"default": {"targets": ["verdicts"]}}, "target": {"verdicts": target}})
+    return {name: (out / name).read_text(encoding="utf-8") for name in names}
+
+
+def test_every_rule_has_a_mutant_and_every_mutant_a_rule() -> None:
+    caught = {code(name) for name in IMAGES} | {mutant["code"] for mutant in PROJECTS} | {"MSB110"}
+    assert caught == set(RULES)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_spoiled_image_is_caught_by_its_rule(
+    engine: Engine, matrix: Matrix, stack: Stack, mutants: dict[str, str], request: pytest.FixtureRequest, name: str
+) -> None:
+    with Image(engine, mutants[name]) as image:
+        twin = None
+        if code(name) == "MSB502":
+            twin = request.getfixturevalue("opened_twin")
+        verdict = check(Subject(engine, stack, matrix.contract, image, twin=twin), {code(name)}).verdicts[code(name)]
+    assert verdict.status is Status.FOUND, f"{verdict.status}: {verdict.reason}"
+
+
+@pytest.fixture(scope="session")
+def opened_twin(engine: Engine, twin: str) -> Iterator[Image]:
+    with Image(engine, twin) as image:
+        yield image
+
+
+def test_a_build_image_without_tools_is_caught_by_the_control(
+    engine: Engine, matrix: Matrix, stack: Stack, runtime: str
+) -> None:
+    with Image(engine, runtime) as image:
+        subject = Subject(engine, stack, matrix.contract, image, build_image=image)
+        findings = check(subject, {"MSB110"}).findings
+    assert {str(finding).split()[3] for finding in findings} == {"MSB101", "MSB103", "MSB106", "MSB107"}
+
+
+@pytest.mark.parametrize("mutant", PROJECTS, ids=lambda mutant: f"{mutant['code']}-{mutant['spoiled']}")
+def test_a_spoiled_project_is_caught_by_its_rule(
+    engine: Engine, matrix: Matrix, stack: Stack, runtime: str, project: Path, tmp_path: Path, mutant: dict[str, Any]
+) -> None:
+    spoiled = projects.copy(project, tmp_path / "project")
+    for edit in mutant["edits"]:
+        path = spoiled / edit["file"]
+        text, count = re.subn(edit["pattern"], edit["text"], path.read_text(encoding="utf-8"))
+        assert count, f"{edit['file']} does not hold {edit['pattern']!r}"
+        path.write_text(text, encoding="utf-8")
+    with Image(engine, runtime) as image:
+        subject = Subject(engine, stack, matrix.contract, image, project=spoiled)
+        verdict = check(subject, {mutant["code"]}).verdicts[mutant["code"]]
+    assert verdict.status is Status.FOUND, f"{verdict.status}: {verdict.reason}"
+    assert any(mutant["says"] in str(finding) for finding in verdict.findings), verdict.findings
+
+
+@pytest.mark.parametrize("name", [CLEAN, *(name for name in IMAGES if code(name) in VERIFIED)])
+def test_verify_and_the_contract_speak_by_the_same_codes(
+    engine: Engine, matrix: Matrix, stack: Stack, mutants: dict[str, str], verified: dict[str, str], name: str
+) -> None:
+    output = verified[name]
+    assert "verify: looked at" in output, output
+    with Image(engine, mutants[name]) as image:
+        result = check(Subject(engine, stack, matrix.contract, image), VERIFIED)
+    assert not result.having(Status.ERROR)
+    assert set(re.findall(r"^(MSB\d+) ", output, re.MULTILINE)) == {finding.code for finding in result.findings}

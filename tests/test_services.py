@@ -1,0 +1,104 @@
+"""How does the running image look from inside? Asked by testinfra over a busybox that is mounted read-only."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from msb.contract import Subject
+from msb.contract.service import Service, running
+from msb.engine import Engine
+from msb.errors import MsbError
+from msb.image import Image
+from msb.stacks import Matrix, Stack
+
+
+@pytest.fixture(scope="module")
+def subject(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Iterator[Subject]:
+    with Image(engine, runtime) as image:
+        yield Subject(engine, stack, matrix.contract, image)
+
+
+@pytest.fixture(scope="module")
+def service(subject: Subject) -> Iterator[Service]:
+    """The runtime image with a read-only root, a tmpfs on /tmp, no capabilities and no new privileges."""
+    with running(subject, locked=True, toolbox=True) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def host(service: Service) -> Any:
+    return service.inside
+
+
+def status(host: Any) -> dict[str, str]:
+    lines = host.check_output("cat /proc/1/status").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_the_service_itself_is_process_one(host: Any, subject: Subject) -> None:
+    command = host.file("/proc/1/cmdline").content.split(b"\0")
+    assert command[0].decode() == subject.image.command[0]
+
+
+def test_every_uid_and_gid_of_the_process_is_nonroot(host: Any) -> None:
+    assert status(host)["Uid"].split() == ["65532"] * 4
+    assert status(host)["Gid"].split() == ["65532"] * 4
+
+
+def test_the_process_has_no_capability_and_can_gain_none(host: Any) -> None:
+    assert int(status(host)["CapEff"], 16) == 0
+    assert int(status(host)["CapBnd"], 16) == 0
+    assert status(host)["NoNewPrivs"] == "1"
+
+
+def test_the_declared_port_and_no_other_is_listened_on(host: Any, service: Service) -> None:
+    listening = "0A"  # proc(5): TCP_LISTEN
+    rows = host.check_output("cat /proc/net/tcp /proc/net/tcp6").splitlines()
+    fields = [row.split() for row in rows]
+    ports = {int(field[1].rpartition(":")[2], 16) for field in fields if len(field) > 3 and field[3] == listening}
+    assert ports == {service.port}
+
+
+def test_the_only_shell_is_the_mounted_one(host: Any, subject: Subject) -> None:
+    shells = {
+        name
+        for name in subject.contract.footholds["shells"]
+        if host.run("PATH=%s which %s", subject.image.env["PATH"], name).rc == 0
+    }
+    assert shells == set()
+    assert host.run("test -x /busybox/sh").rc == 0
+
+
+def test_the_root_is_read_only_and_tmp_is_writable(host: Any) -> None:
+    refused = host.run("touch /app/planted")
+    assert refused.rc != 0
+    assert "Read-only file system" in refused.stderr
+    assert host.run("touch /tmp/written").rc == 0
+    assert host.check_output("stat -c %u /tmp/written") == "65532"
+
+
+def test_the_application_is_roots_and_not_writable(host: Any, subject: Subject) -> None:
+    program = host.file(subject.image.command[0])
+    assert program.is_file
+    assert (program.uid, program.mode & 0o022) == (0, 0)
+
+
+def test_every_line_on_stdout_is_json_with_a_message(service: Service, stack: Stack) -> None:
+    service.get(stack.service.resource)
+    lines = service.engine.run("logs", service.name).stdout.splitlines()
+    assert lines
+    assert all(json.loads(line)["msg"] for line in lines)
+
+
+def test_an_answer_names_its_request(service: Service, stack: Stack) -> None:
+    answer = service.get(stack.service.resource, {"X-Request-Id": "from-a-test"})
+    assert (answer.status, answer.headers["x-request-id"]) == (200, "from-a-test")
+
+
+def test_a_look_into_a_stopped_container_is_an_error_and_no_failed_command(subject: Subject) -> None:
+    with running(subject, toolbox=True) as stopped:
+        stopped.stop(5).wait(timeout=20)
+        with pytest.raises(MsbError, match="cannot look inside"):
+            stopped.inside.run("true")
