@@ -1,0 +1,158 @@
+"""`make demo`: from `cookiecutter` to a proved image, everything real, and one report at the end."""
+
+import re
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+from msb import bases, measure, stacks
+from msb import project as projects
+from msb.console import console, step
+from msb.contract import Status, Subject, check
+from msb.contract.behaviour import CLIENTS, stop_under_load
+from msb.contract.service import running
+from msb.engine import Engine
+from msb.image import Image, Tree
+from msb.measure import Figure
+from msb.report import Report, RuleRow, StageRow, show
+from msb.stacks import OptionSet, Stack
+
+TREE_RULES = re.compile(r"MSB(10[1-8]|2\d\d|3\d\d|403|501)")
+"""The rules that together may take 2 s for one image; those of the layers may take 5 s."""
+LAYER_RULES = re.compile(r"MSB(109|401|503)")
+
+
+def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], output: Path) -> int:
+    """Run the whole road for one option set of `stack`, print the report, return the exit code.
+
+    engine_of: finds an engine, or installs and starts one; output: the folder for the generated project, emptied
+    before. Exit code 0 when every rule and every figure holds, else 1. Raises MsbError when it cannot go on.
+    """
+    engine = engine_of()
+    engine.need_disk()
+    origins = bases.ensure(engine, stack.bases)
+    with step(f"Rendering the {stack.title} service, option set {options.name}"):
+        shutil.rmtree(output, ignore_errors=True)
+        project, rendering = _render(stack, options, output)
+    report = Report(stack.title, project, origins, f"msb-demo/{stack.name}:runtime")
+    stages = _build(engine, stack, project, report)
+    with ExitStack() as entered, tempfile.TemporaryDirectory(prefix="msb-demo-") as work:
+        kept = {name: entered.enter_context(Image(engine, stages[name])) for name in ("runtime", "build", "twin")}
+        subject = Subject(engine, stack, stacks.load().contract, kept["runtime"], kept["build"], kept["twin"], project)
+        with step("Weighing every stage"):
+            report.runtime_bytes = kept["runtime"].tree.size
+            report.twin_bytes = kept["twin"].tree.size
+            report.stages = [_weighed(row, subject, kept.get(row.name), stages[row.name]) for row in report.stages]
+        report.figures += [rendering, _size(engine, stack, subject)]
+        _serve(subject)
+        with step("Checking the contract"):
+            result = check(subject)
+        for verdict in result.verdicts.values():
+            details = [str(finding) for finding in verdict.findings] or [verdict.reason] * bool(verdict.reason)
+            holds = verdict.status is Status.PASSED
+            row = RuleRow(verdict.rule.code, verdict.rule.promise, "holds" if holds else verdict.status, holds, details)
+            report.rules.append(row)
+        for name, pattern, bar in (("tree and metadata", TREE_RULES, 2.0), ("layer", LAYER_RULES, 5.0)):
+            seconds = sum(verdict.seconds for code, verdict in result.verdicts.items() if pattern.fullmatch(code))
+            report.figures.append(
+                Figure(f"scan by the {name} rules", f"{seconds:.2f} s", f"{bar:.0f} s", seconds < bar)
+            )
+        with step("Stopping under load"):
+            report.figures.append(_stop(subject))
+        with step("Rebuilding after edits, against the same commands bare"):
+            deps = f"msb-demo/{stack.name}:deps"
+            report.figures.append(measure.source_edit(engine, stack, project, Path(work), deps))
+            report.figures.append(measure.test_edit(engine, stack, project, Path(work)))
+    show(report)
+    return 0 if report.holds else 1
+
+
+def left_behind(subject: Subject, tree: Tree) -> str:
+    """Say what of a stage the runtime image must not have: its build tools, shells and the like, and headers."""
+    names = {entry.name for entry in tree if (real := tree.resolve(entry.path)) and real.program}
+    counts = {
+        "build tools": sum(bool(subject.tools.match(name)) for name in names),
+        "shells, package managers and network clients": sum(bool(subject.footholds.match(name)) for name in names),
+        "source files": sum(bool(subject.sources.match(entry.name)) for entry in tree if entry.kind == "file"),
+    }
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
+
+
+def _weighed(row: StageRow, subject: Subject, kept: Image | None, tag: str) -> StageRow:
+    if kept:
+        return replace(row, bytes=kept.tree.size, left=left_behind(subject, kept.tree))
+    with Image(subject.engine, tag) as image:  # a builder's files are close to a gigabyte: not kept
+        return _weighed(row, subject, image, tag)
+
+
+def _render(stack: Stack, options: OptionSet, output: Path) -> tuple[Path, Figure]:
+    """Render with the real command; measure the rendering itself, hooks included, without Python's own start."""
+    seconds = []
+    with tempfile.TemporaryDirectory(prefix="msb-render-") as folder:
+        for number in range(3):
+            start = time.monotonic()
+            cookiecutter(
+                str(stack.template), no_input=True, default_config=True,
+                extra_context=options.answers, output_dir=f"{folder}/{number}",
+            )  # fmt: skip
+            seconds.append(time.monotonic() - start)
+    median = statistics.median(seconds)
+    figure = Figure("rendering, hooks included", f"{median:.2f} s", "0.5 s", median < 0.5)
+    return projects.render(stack, options.answers, output), figure
+
+
+def _build(engine: Engine, stack: Stack, project: Path, report: Report) -> dict[str, str]:
+    """Build each stage by itself, in order, and the twin; return name -> tag and note the seconds in the report."""
+    text = (project / "Dockerfile").read_text(encoding="utf-8")
+    tags = {}
+    for name in re.findall(r"^FROM .+ AS (\w+)$", text, re.M):
+        if name == "toolbox":
+            continue
+        tag = f"msb-demo/{stack.name}:{name}"
+        with step(f"Building stage {name}"):
+            built = projects.build(engine, project, tag=tag, target=name)
+        report.stages.append(StageRow(name, built.seconds, 0, ""))
+        tags[name] = tag
+    twin = f"msb-demo/{stack.name}:twin"
+    with step("Building the single-stage twin"):
+        dockerfile = stacks.ROOT / "benchmarks" / stack.name / "Dockerfile.twin"
+        projects.build(engine, project, tag=twin, options=("--file", str(dockerfile)))
+    return tags | {"twin": twin}
+
+
+def _size(engine: Engine, stack: Stack, subject: Subject) -> Figure:
+    """Compare the runtime image with its base and the application's files alone."""
+    with Image(engine, stack.bases[0]) as base:
+        floor = base.tree.size
+    prefixes = tuple(prefix.lstrip("/") for prefix in stack.application)
+    floor += sum(entry.size for entry in subject.image.tree if entry.path.startswith(prefixes))
+    size = subject.image.tree.size
+    value = f"{size:,} bytes, {size / floor - 1:+.2%}"
+    return Figure("runtime image over base and application", value, "+1 %", size <= floor * 1.01)
+
+
+def _stop(subject: Subject) -> Figure:
+    stop = stop_under_load(subject)
+    failed = sum(stop.failures.values())
+    value = f"{stop.seconds:.2f} s, {failed} of {stop.answered + failed:,} requests failed"
+    return Figure(f"stop while {CLIENTS} clients load it", value, "2 s, none", stop.seconds < 2 and not failed)
+
+
+def _serve(subject: Subject) -> None:
+    """Run the image read-only and without capabilities, ask it, stop it, and print what it said."""
+    service = subject.stack.service
+    with step("Running it: read-only root, no capabilities"), running(subject, locked=True) as container:
+        for path in (service.health, service.ready, service.resource):
+            answer = container.get(path)
+            body = answer.body.decode("utf-8", "replace").strip()
+            console.print(f"  GET {path:12} {answer.status} {body[:80]}", markup=False)
+        start = time.monotonic()
+        container.stop(10).wait()
+        console.print(f"  stopped in {time.monotonic() - start:.2f} s")
