@@ -1,5 +1,6 @@
 """What the tests share: one engine, and each stack's default project, rendered and built once a session."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from msb import project as projects
 from msb import stacks
 from msb.engine import Engine
 from msb.stacks import ROOT, Matrix, Stack
+
+
+IMAGES = f"msb-test-{os.getpid()}"
+"""Where this session tags its images: two sessions on one engine leave each other alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,7 +42,7 @@ def engine(matrix: Matrix) -> Iterator[Engine]:
     found.need_disk()
     base_images.ensure(found, sorted({base for stack in matrix.stacks.values() for base in stack.bases}))
     yield found
-    tags = found.run("image", "ls", "--filter", "reference=msb-test/*", "--format", "{{.Repository}}:{{.Tag}}").stdout
+    tags = found.run("image", "ls", "--filter", f"reference={IMAGES}/*", "--format", "{{.Repository}}:{{.Tag}}").stdout
     if tags:
         found.run("image", "rm", "--force", *tags.split())
 
@@ -51,19 +56,19 @@ def project(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def runtime(engine: Engine, stack: Stack, project: Path) -> str:
     """The runtime image of the default option set, as its owner builds it."""
-    return _built(engine, project, f"msb-test/{stack.name}:runtime", None)
+    return _built(engine, project, f"{IMAGES}/{stack.name}:runtime", None)
 
 
 @pytest.fixture(scope="session")
 def build_image(engine: Engine, stack: Stack, project: Path) -> str:
     """The build stage of the same project as an image: where build tools must be found."""
-    return _built(engine, project, f"msb-test/{stack.name}:build", "build")
+    return _built(engine, project, f"{IMAGES}/{stack.name}:build", "build")
 
 
 @pytest.fixture(scope="session")
 def twin(engine: Engine, stack: Stack, project: Path) -> str:
     """The same application as a naive single-stage image."""
-    tag = f"msb-test/{stack.name}:twin"
+    tag = f"{IMAGES}/{stack.name}:twin"
     projects.build(
         engine, project, tag=tag, options=("--file", str(ROOT / "benchmarks" / stack.name / "Dockerfile.twin"))
     )
