@@ -13,7 +13,6 @@ from msb import stacks
 from msb.engine import Engine
 from msb.stacks import ROOT, Matrix, Stack
 
-
 IMAGES = f"msb-test-{os.getpid()}"
 """Where this session tags its images: two sessions on one engine leave each other alone."""
 
