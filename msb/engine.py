@@ -33,7 +33,8 @@ _PIDFILE = Path("/run/msb-dockerd.pid")
 _CONFIGURATION = {
     "features": {"containerd-snapshotter": True},
     "labels": [f"{LABEL}=started"],
-    "builder": {"gc": {"enabled": True, "defaultKeepStorage": "12GB"}},
+    # The default policy drops every cache mount when together they pass 512 MB: a compiler cache does in a day.
+    "builder": {"gc": {"enabled": True, "policy": [{"keepStorage": "12GB", "all": True}]}},
 }
 _SUITE = "trixie"
 _PACKAGES = {

@@ -21,6 +21,7 @@ FROM --platform=$BUILDPLATFORM gcr.io/distroless/static-debian13:debug-nonroot A
 USER 0
 RUN --mount=type=bind,from=candidate,target=/tmp/image --mount=type=bind,source=docker,target=/tmp/docker \
 ["/busybox/sh", "/tmp/docker/verify", "/tmp/image", "/verified"]
+COPY --from=test /tests-passed /
 FROM candidate AS debug
 COPY --from=toolbox /busybox/ /busybox/
 FROM candidate AS runtime

@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,8 +39,8 @@ def verify(engine: Engine, stack: Stack, contract: Path) -> Verify:
     """Spoil a candidate with a shell script, and verify it; `[made]` at the end of the output: the proof is there."""
     toolbox = next(base for base in stack.bases if "debug" in base)
 
-    def spoil_and_verify(spoil: str = "", tree: str = "/tree") -> Output:
-        script = f"{CANDIDATE}{spoil}\ncd /\nset +e\nsh /docker/verify {tree} /done\ncode=$?\n"
+    def spoil_and_verify(spoil: str = "", tree: str = "/tree", prefix: str = "") -> Output:
+        script = f"{CANDIDATE}{spoil}\ncd /\nset +e\n{prefix} sh /docker/verify {tree} /done\ncode=$?\n"
         script += '[ ! -d /done ] || echo "[made]"\nexit $code'
         options = ["--rm", "--user", "0", "--network", "none", "--volume", f"{contract}:/docker:ro"]
         return engine.run("run", *options, toolbox, "-c", script, check=False)
@@ -206,13 +205,11 @@ def test_a_tree_without_accounts_is_refused(verify: Verify) -> None:
     assert "MSB203 etc/passwd" in findings(result)
 
 
-def test_two_thousand_files_take_under_a_second(verify: Verify) -> None:
-    started = time.monotonic()
-    verify("exit")
-    setup = time.monotonic() - started
-    started = time.monotonic()
-    assert verify("for i in $(seq 500); do elf app/$i.so; done").returncode == 0
-    assert time.monotonic() - started - setup < 1
+def test_two_thousand_files_take_under_a_second_of_processor_time(verify: Verify) -> None:
+    result = verify("for i in $(seq 500); do elf app/$i.so; done", prefix="time")
+    assert result.returncode == 0
+    user, system = re.findall(r"^(?:user|sys)\s+0m ([\d.]+)s$", result.stderr, re.MULTILINE)
+    assert float(user) + float(system) < 1
 
 
 def test_an_exception_lets_a_plain_docker_build_pass_that_failed_without_it(
