@@ -16,4 +16,4 @@ def step(text: str) -> Iterator[None]:
     start = time.monotonic()
     with console.status(f"{text} ..."):
         yield
-    console.print(f"[green]done[/] {text} [dim]{time.monotonic() - start:.1f} s[/]")
+    console.print(f"[green]done[/] {text} [dim]{time.monotonic() - start:.1f} s[/]", soft_wrap=True)

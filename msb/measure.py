@@ -16,6 +16,8 @@ from msb.stacks import Stack
 
 EDITS = 5
 """How many source edits are rebuilt and how many run bare; medians are compared, since machines are noisy."""
+CACHE = "msb-demo-cache"
+"""The volume with the compilers' caches of the bare commands, so that a second demo need not warm them again."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def bare(engine: Engine, project: Path, deps_image: str) -> Iterator["Bare"]:
     workdir = engine.run("image", "inspect", "--format", "{{.Config.WorkingDir}}", deps_image).stdout.strip()
     platform = engine.run("version", "--format", "{{.Server.Os}} {{.Server.Arch}}").stdout.split()
     container = engine.run(
-        "run", "--detach", "--label", "msb=1", "--volume", f"{project}:{workdir}",
+        "run", "--detach", "--label", "msb=1", "--volume", f"{project}:{workdir}", "--volume", f"{CACHE}:/root/.cache",
         "--env", f"TARGETOS={platform[0]}", "--env", f"TARGETARCH={platform[1]}",
         "--entrypoint", "sleep", deps_image, "3600",
     ).stdout.strip()  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import IMAGES
 
 from msb.engine import Engine, Output
 from msb.stacks import ROOT, Matrix
@@ -70,7 +71,7 @@ def tree(engine: Engine, builder: str, tmp_path_factory: pytest.TempPathFactory)
 def test_a_dynamic_program_runs_on_the_base_that_has_no_libraries(
     engine: Engine, base: str, tree: Path, tmp_path: Path
 ) -> None:
-    tag = "msb-test/bundle:git"
+    tag = f"{IMAGES}/bundle:git"
     (tmp_path / "Dockerfile").write_text(f'FROM {base}\nCOPY / /\nENTRYPOINT ["/usr/bin/git"]\n')
     engine.run("build", "--quiet", "--tag", tag, "--file", str(tmp_path / "Dockerfile"), str(tree))
     assert engine.run("run", "--rm", tag, "version").stdout.startswith("git version ")
