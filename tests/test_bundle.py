@@ -54,14 +54,14 @@ def test_bundle_is_short_and_shellcheck_has_nothing_to_say() -> None:
 
 @pytest.fixture(scope="module")
 def tree(engine: Engine, builder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """/rootfs of `bundle /usr/bin/git`, a program of a package with libraries of others."""
+    """/out/rootfs of `bundle /usr/bin/git`, a program of a package with libraries of others."""
     folder = tmp_path_factory.mktemp("bundle")
     context = folder / "context"
     context.mkdir()
     (context / "Dockerfile").write_text(
         f"FROM {builder} AS bundled\n"
         'RUN --mount=type=bind,source=bundle,target=/bundle ["sh", "/bundle", "/usr/bin/git"]\n'
-        "FROM scratch\nCOPY --from=bundled /rootfs/ /\n"
+        "FROM scratch\nCOPY --from=bundled /out/rootfs/ /\n"
     )
     (context / "bundle").write_bytes(SCRIPT.read_bytes())
     engine.run("build", "--output", f"type=local,dest={folder / 'tree'}", str(context))
@@ -107,14 +107,14 @@ def test_files_stand_at_their_real_paths_so_that_the_bases_links_stay_links(tree
 
 
 def test_a_static_program_brings_nothing_else(run: Run) -> None:
-    result = run("gcc -static -o app main.c\nbundle /opt/app\nfind /rootfs ! -type d")
-    assert result.stdout.split() == ["/rootfs/opt/app"]
+    result = run("gcc -static -o app main.c\nbundle /opt/app\nfind /out/rootfs ! -type d")
+    assert result.stdout.split() == ["/out/rootfs/opt/app"]
 
 
 def test_a_folder_keeps_its_links_and_brings_the_libraries_of_its_programs(run: Run) -> None:
     result = run(
         "mkdir -p '/srv/a b/bin'\ngcc -o '/srv/a b/bin/x y' main.c\nln -s bin '/srv/a b/link'\ntouch /srv/plain\n"
-        "bundle '/srv/a b' /srv/plain\ncd /rootfs\nfind . ! -type d | sort\nreadlink 'srv/a b/link'"
+        "bundle '/srv/a b' /srv/plain\ncd /out/rootfs\nfind . ! -type d | sort\nreadlink 'srv/a b/link'"
     )
     lines = result.stdout.splitlines()
     assert lines[-1] == "bin"
@@ -149,9 +149,9 @@ def test_a_cross_compiled_static_program_is_no_error(run: Run) -> None:
     result = run(
         "echo 'package main\nfunc main() {}' >main.go\nrm main.c\n"
         "for arch in amd64 arm64; do CGO_ENABLED=0 GOARCH=$arch go build -o app-$arch main.go; done\n"
-        "bundle /opt/app-amd64 /opt/app-arm64\nfind /rootfs ! -type d | sort"
+        "bundle /opt/app-amd64 /opt/app-arm64\nfind /out/rootfs ! -type d | sort"
     )
-    assert result.stdout.split() == ["/rootfs/opt/app-amd64", "/rootfs/opt/app-arm64"]
+    assert result.stdout.split() == ["/out/rootfs/opt/app-amd64", "/out/rootfs/opt/app-arm64"]
 
 
 def test_the_paths_of_arm64_are_understood(run: Run) -> None:
@@ -164,7 +164,7 @@ def test_the_paths_of_arm64_are_understood(run: Run) -> None:
         "printf '\\tlibc.so.6 => /lib/aarch64-linux-gnu/libc.so.6 (0x0000ffff89ee0000)\\n'\n"
         "printf '\\t/lib/ld-linux-aarch64.so.1 (0x0000ffff8a0b8000)\\n'\nLDD\n"
         "chmod +x fake/ldd\ngcc -o app main.c\nPATH=/opt/fake:$PATH\n"
-        "bundle /opt/app\ncd /rootfs\nfind . ! -type d | sort"
+        "bundle /opt/app\ncd /out/rootfs\nfind . ! -type d | sort"
     )
     assert result.stdout.split() == [
         "./opt/app",

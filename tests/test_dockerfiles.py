@@ -14,14 +14,14 @@ STAGES = ["toolbox", "deps", "build", "test", "package", "candidate", "verify", 
 PER_STACK = {"ENV", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "STOPSIGNAL"}
 SHARED = """\
 FROM gcr.io/distroless/static-debian13:nonroot AS candidate
-COPY --from=package /rootfs/ /
+COPY --from=package /out/rootfs/ /
 USER 65532:65532
 WORKDIR /
 FROM --platform=$BUILDPLATFORM gcr.io/distroless/static-debian13:debug-nonroot AS verify
 USER 0
 RUN --mount=type=bind,from=candidate,target=/tmp/image --mount=type=bind,source=docker,target=/tmp/docker \
 ["/busybox/sh", "/tmp/docker/verify", "/tmp/image", "/verified"]
-COPY --from=test /tests-passed /
+COPY --from=test /out/tests-passed /
 FROM candidate AS debug
 COPY --from=toolbox /busybox/ /busybox/
 FROM candidate AS runtime

@@ -219,7 +219,7 @@ def test_an_exception_lets_a_plain_docker_build_pass_that_failed_without_it(
     copy = projects.copy(project, tmp_path / "project")
     dockerfile = copy / "Dockerfile"
     text = dockerfile.read_text()
-    copied = "COPY --from=package /rootfs/ /\n"
+    copied = "COPY --from=package /out/rootfs/ /\n"
     assert copied in text
     dockerfile.write_text(text.replace(copied, f"{copied}COPY docker/bundle /app/schema.c\n"))
     tag = f"{IMAGES}/verify:exception"
