@@ -1,4 +1,4 @@
-"""Every stack's Dockerfile has the one shape that DESIGN.md gives it: read as text, without an engine."""
+"""Does every stack's Dockerfile have the one shape? Read as text, without an engine."""
 
 import re
 import subprocess
