@@ -15,12 +15,15 @@ from msb.errors import MsbError
 LABEL = "msb.stand-in"
 """The label of a stand-in; its value changes with the recipe. It stays visible on every image built from one."""
 
-_RECIPE = Path(__file__).parent / "stand_ins" / "Dockerfile"
+_RECIPES = Path(__file__).parent / "stand_ins"
 _TARGETS = {
     "gcr.io/distroless/static-debian13:nonroot": "static",
     "gcr.io/distroless/static-debian13:debug-nonroot": "debug",
     "golang:1.27-trixie": "golang",
+    "python:3.14-slim-trixie": "python VERSION=3.14 SUITE=forky",
+    "python:3.13-slim-trixie": "python VERSION=3.13 SUITE=trixie",
 }
+"""Reference -> the stage of its recipe, and the recipe's arguments."""
 _BOTH = ("static", "debug")  # files only: built for two platforms without emulation
 
 
@@ -62,7 +65,7 @@ def origin(engine: Engine, reference: str) -> str:
     label = result.stdout.strip()
     if label in ("", "<no value>"):
         return "pulled"
-    return "stand-in" if label == _fingerprint() else ""
+    return "stand-in" if label == _fingerprint(_TARGETS.get(reference, "")) else ""
 
 
 def remove(engine: Engine) -> list[str]:
@@ -94,9 +97,8 @@ def _build(engine: Engine, references: list[str]) -> None:
         with step("Bootstrapping Debian 13 for the stand-ins"):
             _bootstrap(Path(folder) / "trixie.tar")
         for reference in references:
-            target = _TARGETS[reference]
             with step(f"Building the stand-in of {reference}"):
-                _build_one(engine, target, reference, folder)
+                _build_one(engine, _TARGETS[reference], reference, folder)
 
 
 def _bootstrap(archive: Path) -> None:
@@ -106,12 +108,20 @@ def _bootstrap(archive: Path) -> None:
         raise MsbError(f"mmdebstrap failed: {(result.stderr.strip().splitlines() or ['no message'])[-1]}")
 
 
-def _build_one(engine: Engine, target: str, reference: str, context: str) -> None:
-    platforms = ["--platform", "linux/amd64,linux/arm64"] if target in _BOTH and engine.containerd else []
+def _build_one(engine: Engine, stand_in: str, reference: str, context: str) -> None:
+    target, *arguments = stand_in.split()
+    options = ["--platform", "linux/amd64,linux/arm64"] if target in _BOTH and engine.containerd else []
+    options += [f"--build-arg={argument}" for argument in arguments]
     engine.run(
-        "build", "--quiet", "--provenance=false", *platforms, "--file", str(_RECIPE), "--target", target,
-        "--build-context", f"go={_go()}", "--label", f"{LABEL}={_fingerprint()}", "--tag", reference, context,
+        "build", "--quiet", "--provenance=false", *options, "--file", str(_recipe(target)), "--target", target,
+        "--build-context", f"go={_go()}", "--label", f"{LABEL}={_fingerprint(stand_in)}", "--tag", reference, context,
     )  # fmt: skip
+
+
+def _recipe(target: str) -> Path:
+    """The recipe that has the stage: a family of stand-ins that changes by itself has a file of its own."""
+    own = _RECIPES / f"{target}.Dockerfile"
+    return own if own.exists() else _RECIPES / "Dockerfile"
 
 
 def _go() -> Path:
@@ -122,6 +132,8 @@ def _go() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _fingerprint() -> str:
-    """Twelve hexadecimal digits that change with the recipe and with the version of Go."""
-    return hashlib.sha256(_RECIPE.read_bytes() + (_go() / "VERSION").read_bytes()).hexdigest()[:12]
+def _fingerprint(stand_in: str) -> str:
+    """Twelve hexadecimal digits that change with the recipe, and with the version of Go where it copies Go."""
+    recipe = _recipe(stand_in.partition(" ")[0]).read_bytes()
+    version = (_go() / "VERSION").read_bytes() if b"--from=go " in recipe else b""
+    return hashlib.sha256(recipe + version).hexdigest()[:12]
