@@ -20,6 +20,7 @@ class Content(_Strict):
     """What rules 103 and 105 to 107 look for: names are shell patterns, fingerprints name = text in machine code."""
 
     packages: list[str]
+    wheels: list[str]
     fingerprints: dict[str, str]
     headers: list[str]
     sources: list[str]
@@ -42,10 +43,14 @@ class OptionSet(_Strict):
 
 
 class Budget(_Strict):
-    """`bytes`: uncompressed size of the runtime image; `twin_share`: its largest share of the twin, 0 to 1."""
+    """The largest runtime image.
+
+    `bytes`: uncompressed size; `twin_share`: share of the twin, 0 to 1; `floor_share`: share of base and service.
+    """
 
     bytes: int = Field(gt=0)
     twin_share: float = Field(gt=0, le=1)
+    floor_share: float = Field(ge=1)
 
 
 class Service(_Strict):
@@ -85,6 +90,8 @@ class Stack(_Strict):
     permits: list[str]
     keeps: list[str]
     application: list[str]
+    unpackaged: list[str]
+    changes: list[str]
     builder: str
     bases: list[str]
     budget: Budget
@@ -95,6 +102,11 @@ class Stack(_Strict):
     def template(self) -> Path:
         """The template's folder."""
         return ROOT / "templates" / self.name
+
+    @property
+    def benchmarks(self) -> Path:
+        """The folder of its single-stage twin and of its peers' Dockerfiles."""
+        return ROOT / "benchmarks" / self.name
 
     def option_set(self, name: str) -> OptionSet:
         """Return the option set called `name`; raise MsbError naming the known ones."""

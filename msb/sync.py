@@ -82,10 +82,12 @@ def contract_data(matrix: Matrix, stack: Stack) -> str:
         "tool": _without(denied, stack.permits, f"stacks.{stack.name}.permits"),
         "foothold": [name for family in matrix.contract.footholds.values() for name in family],
         "package": content.packages,
+        "wheel": content.wheels,
         "fingerprint": fingerprints,
         "header": content.headers,
         "source": _without(content.sources, stack.keeps, f"stacks.{stack.name}.keeps"),
         "application": stack.application,
+        "unpackaged": stack.unpackaged,
     }
     lines = [f"{kind} {value}\n" for kind, values in entries.items() for value in values]
     return CONTRACT_HEAD + "".join(lines) + CONTRACT_FOOT

@@ -82,7 +82,7 @@ def test_the_command_says_what_it_did_not_look_at_and_why(
     output = capsys.readouterr().out
     assert output.splitlines() == [
         f"{len(IMAGE_ALONE)} rules passed, 0 spoke, {len(RULES) - len(IMAGE_ALONE)} not looked at "
-        "(1 needs the build stage as an image (--build-image), 6 needs the generated project, "
+        "(1 needs the build stage as an image (--build-image), 7 needs the generated project, "
         "1 needs the single-stage twin)"
     ]
 
@@ -263,11 +263,18 @@ def spoken(subject: Any, number: int) -> list[str]:
         ),
         (
             104,
-            {"usr/lib/py/x.so": ELF, "usr/lib/py/x-1.dist-info/RECORD": b"x.so,sha256=abc,64\n"},
+            {
+                "usr/lib/py/x.so": ELF,
+                "usr/libexec/helper": ELF,
+                "usr/lib/py/x-1.dist-info/RECORD": b"x.so,sha256=abc,64\n../../libexec/helper,,\n",
+            },
             [],
         ),
+        (103, {"site/pip-26.2.dist-info/RECORD": b""}, ["site/pip-26.2.dist-info"]),
+        (103, {"site/pipeline-1.dist-info/RECORD": b""}, []),
         (105, {"srv/page.html": b"how to read COLLECT_GCC_OPTIONS"}, []),
         (105, {"app/data": ELF + b"BusyBox v1.37"}, ["app/data"]),
+        (105, {"app/x.so": ELF + b"Debian clang version 19.1.7"}, []),  # who compiled it, in .comment
         (106, {"usr/lib/libz.so.1": ELF, "usr/lib/libz.a": b"!<arch>"}, ["usr/lib/libz.a"]),
         (107, {"etc/ssl/certs/ca.crt": b"", "app/internal/x_test.go": b""}, ["app/internal/x_test.go"]),
         (108, {"app/shell": b"notes", "usr/bin/sh": b"text"}, []),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -11,13 +12,25 @@ from typing import Any
 import pytest
 
 from msb import project as projects
+from msb import stacks
 from msb.contract import RULES, Status, Subject, check
 from msb.engine import Engine
 from msb.image import Image
 from msb.stacks import Matrix, Stack
 
 FOLDER = Path(__file__).parent / "mutants"
-IMAGES = re.findall(r"^FROM \S+ AS (msb\d+\S*)$", (FOLDER / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def dockerfile(stack: str) -> str:
+    """The mutants of a stack: those of all stacks, then its own."""
+    paths = [FOLDER / "Dockerfile", FOLDER / f"{stack}.Dockerfile"]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
+
+
+IMAGES = {
+    name: re.findall(r"^FROM \S+ AS (msb\d+\S*)$", dockerfile(name), re.MULTILINE) for name in stacks.load().stacks
+}
+PAIRS = [(stack, name) for stack, names in IMAGES.items() for name in names]
 PROJECTS: list[dict[str, Any]] = tomllib.loads((FOLDER / "projects.toml").read_text(encoding="utf-8"))["mutant"]
 VERIFIED = {f"MSB{number}" for number in (*range(101, 109), 203, 204, 206, 207, 208)}
 """The rules that docker/verify checks in every build."""
@@ -38,20 +51,37 @@ def debug_base(stack: Stack) -> str:
     return next(base for base in stack.bases if base.endswith(":debug-nonroot"))
 
 
+def filled(engine: Engine, stack: Stack, runtime: str) -> str:
+    """The stack's mutants, with what the clean image runs and holds in the places between @ and @."""
+    with Image(engine, runtime) as image:
+        program = image.tree.which(image.command[0], image.env["PATH"])
+        assert program
+        prefix = stack.changes[0].lstrip("/")
+        file = next(entry.path for entry in image.tree if entry.kind == "file" and entry.path.startswith(prefix))
+        values = {"program": f"/{program.path}", "command": shlex.join(image.command), "file": f"/{file}"}
+    return re.sub(r"@([a-z]+)@", lambda place: values[place[1]], dockerfile(stack.name))
+
+
 @pytest.fixture(scope="session")
-def mutants(engine: Engine, stack: Stack, runtime: str) -> Iterator[dict[str, str]]:
-    """Every spoiled image by its name in tests/mutants/Dockerfile, and the clean one; removed after the session."""
-    tags = {name: f"msb-mutant:{stack.name}-{name}" for name in IMAGES}
-    contexts = {"runtime": runtime, "builder": stack.builder, "toolbox": debug_base(stack)}
+def mutants(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Iterator[dict[str, str]]:
+    """Every spoiled image by its name in tests/mutants, and the clean one; removed after the session."""
+    tags = {name: f"msb-mutant:{stack.name}-{name}" for name in IMAGES[stack.name]}
+    contexts = {
+        "runtime": runtime,
+        "compilers": matrix.stack("go").builder,
+        "builder": stack.builder,
+        "toolbox": debug_base(stack),
+    }
     common = {
         "context": str(FOLDER),
+        "dockerfile-inline": filled(engine, stack, runtime),
         "contexts": {name: f"docker-image://{tag}" for name, tag in contexts.items()},
         "attest": ["type=provenance,disabled=true"],
         "output": ["type=docker"],
     }
     targets = {name: {**common, "target": name, "tags": [tag]} for name, tag in tags.items()}
     try:
-        bake(engine, {"group": {"default": {"targets": IMAGES}}, "target": targets})
+        bake(engine, {"group": {"default": {"targets": list(tags)}}, "target": targets})
         yield {**tags, CLEAN: runtime}
     finally:
         engine.run("image", "rm", "--force", *tags.values(), check=False)
@@ -86,11 +116,11 @@ def verified(
 
 
 def test_every_rule_has_a_mutant_and_every_mutant_a_rule() -> None:
-    caught = {code(name) for name in IMAGES} | {mutant["code"] for mutant in PROJECTS} | {"MSB110"}
+    caught = {code(name) for _, name in PAIRS} | {mutant["code"] for mutant in PROJECTS} | {"MSB110"}
     assert caught == set(RULES)
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize(("stack", "name"), PAIRS, indirect=["stack"], scope="session")
 def test_a_spoiled_image_is_caught_by_its_rule(
     engine: Engine, matrix: Matrix, stack: Stack, mutants: dict[str, str], request: pytest.FixtureRequest, name: str
 ) -> None:
@@ -134,7 +164,12 @@ def test_a_spoiled_project_is_caught_by_its_rule(
     assert any(mutant["says"] in str(finding) for finding in verdict.findings), verdict.findings
 
 
-@pytest.mark.parametrize("name", [CLEAN, *(name for name in IMAGES if code(name) in VERIFIED)])
+@pytest.mark.parametrize(
+    ("stack", "name"),
+    [*((stack, CLEAN) for stack in IMAGES), *(pair for pair in PAIRS if code(pair[1]) in VERIFIED)],
+    indirect=["stack"],
+    scope="session",
+)
 def test_verify_and_the_contract_speak_by_the_same_codes(
     engine: Engine, matrix: Matrix, stack: Stack, mutants: dict[str, str], verified: dict[str, str], name: str
 ) -> None:

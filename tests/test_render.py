@@ -1,5 +1,6 @@
 """Does every option set render to files that parse, say what was answered, and are clean on every system?"""
 
+import ast
 import json
 import re
 import statistics
@@ -53,6 +54,11 @@ def go_strings(text: str) -> list[str]:
     return [json.loads(found) for found in re.findall(r'"(?:[^"\\\n]|\\["\\nt])*"', text)]
 
 
+def python_strings(text: str) -> list[str]:
+    constants = (node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+    return [value for value in constants if isinstance(value, str)]
+
+
 # File name or suffix: what reads it back. Other files are plain text.
 READERS: dict[str, Callable[[str], object]] = {
     ".json": json.loads,
@@ -61,6 +67,7 @@ READERS: dict[str, Callable[[str], object]] = {
     ".toml": tomllib.loads,
     ".hcl": hcl2.loads,
     ".go": go_strings,
+    ".py": python_strings,
     "Dockerfile": dockerfile_strings,
 }
 
@@ -209,6 +216,18 @@ def test_go_sources_are_formatted(rendered: Rendered) -> None:
     sources = [path for path in files(project) if path.suffix == ".go"]
     command = [Path(root) / "bin" / "gofmt", "-l", *sources]
     assert not sources or subprocess.run(command, check=True, capture_output=True, text=True).stdout == ""
+
+
+def test_python_sources_are_formatted_and_lint_clean_also_with_the_longest_answers(
+    rendered: Rendered, cookies: Cookies
+) -> None:
+    project, stack, _ = rendered
+    long = bake(cookies, stack, {"project_name": "n" * 200, "project_slug": "s" * 40, "description": "d" * 200})
+    ruff = Path(sys.executable).parent / "ruff"
+    for folder in (project, long):
+        for command in (["check", "--no-cache"], ["format", "--no-cache", "--check"]):
+            result = subprocess.run([ruff, *command], cwd=folder, capture_output=True, text=True)
+            assert result.returncode == 0, result.stdout
 
 
 def test_rendering_twice_gives_the_same_bytes(rendered: Rendered, cookies: Cookies) -> None:

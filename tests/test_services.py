@@ -80,7 +80,9 @@ def test_the_root_is_read_only_and_tmp_is_writable(host: Any) -> None:
 
 
 def test_the_application_is_roots_and_not_writable(host: Any, subject: Subject) -> None:
-    program = host.file(subject.image.command[0])
+    found = subject.image.tree.which(subject.image.command[0], subject.image.env["PATH"])
+    assert found
+    program = host.file(f"/{found.path}")
     assert program.is_file
     assert (program.uid, program.mode & 0o022) == (0, 0)
 

@@ -13,7 +13,8 @@ from conftest import IMAGES
 from msb import project as projects
 from msb.engine import Engine, Output
 from msb.project import BuildError
-from msb.stacks import ROOT, Stack
+from msb.stacks import ROOT, Matrix
+from msb.sync import contract_data
 
 SCRIPT = ROOT / "common" / "docker" / "verify"
 # The base's files without /busybox, and an application: the candidate of a service. `elf` makes machine code.
@@ -26,19 +27,35 @@ mkdir app
 elf app/server
 """
 
+# A wheel with machine code: beside its record, under a name with a comma, and far from it.
+WHEEL = """mkdir -p usr/site/x-1.dist-info usr/libexec
+elf usr/site/x.so
+elf 'usr/site/a,"b.so'
+elf usr/libexec/helper
+cat >usr/site/x-1.dist-info/RECORD <<'RECORD'
+x.so,sha256=abc,64
+"a,""b.so",sha256=abc,64
+../libexec/helper,,
+RECORD
+"""
+
 Verify = Callable[..., Output]
 
 
 @pytest.fixture
-def contract(project: Path, tmp_path: Path) -> Path:
-    """A copy of the project's docker folder, whose contract a test may change."""
-    return Path(shutil.copytree(project / "docker", tmp_path / "docker"))
+def contract(matrix: Matrix, tmp_path: Path) -> Path:
+    """A docker folder as a project of the Go stack has it, whose contract a test may change."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    shutil.copy(SCRIPT, folder)
+    (folder / "contract.txt").write_text(contract_data(matrix, matrix.stack("go")), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture
-def verify(engine: Engine, stack: Stack, contract: Path) -> Verify:
+def verify(engine: Engine, matrix: Matrix, contract: Path) -> Verify:
     """Spoil a candidate with a shell script, and verify it; `[made]` at the end of the output: the proof is there."""
-    toolbox = next(base for base in stack.bases if "debug" in base)
+    toolbox = next(base for base in matrix.stack("go").bases if "debug" in base)
 
     def spoil_and_verify(spoil: str = "", tree: str = "/tree", prefix: str = "") -> Output:
         script = f"{CANDIDATE}{spoil}\ncd /\nset +e\n{prefix} sh /docker/verify {tree} /done\ncode=$?\n"
@@ -81,7 +98,10 @@ def test_a_clean_candidate_passes_and_the_report_says_what_was_looked_at(verify:
                      ["MSB103 var/lib/dpkg/status.d/gcc-14"], id="103 a denied package"),
         pytest.param("printf 'Package: libx\\n\\nPackage: git\\n' >var/lib/dpkg/status",
                      ["MSB103 var/lib/dpkg/status"], id="103 in dpkg's own file"),
+        pytest.param("mkdir app/pip-26.2.dist-info app/Poetry_core.egg-info app/pipeline-1.dist-info",
+                     ["MSB103 app/Poetry_core.egg-info", "MSB103 app/pip-26.2.dist-info"], id="103 Python packages"),
         pytest.param("elf usr/lib/plugin.so", ["MSB104 usr/lib/plugin.so"], id="104 nothing owns it"),
+        pytest.param(f"{WHEEL}elf usr/site/y.so", ["MSB104 usr/site/y.so"], id="104 not in the wheel's record"),
         pytest.param("elf usr/lib/x.so; md5sum usr/lib/x.so >var/lib/dpkg/status.d/x.md5sums; elf usr/lib/x.so changed",
                      ["MSB104 usr/lib/x.so"], id="104 its checksum differs"),
         pytest.param("elf app/server 'COLLECT_GCC_OPTIONS '", ["MSB105 app/server"], id="105 a compiler renamed"),
@@ -124,6 +144,7 @@ def test_a_spoiled_candidate_is_refused_and_every_culprit_named(
         pytest.param("ln -s b app/a; ln -s a app/b", id="a loop of links"),
         pytest.param("echo COLLECT_GCC_OPTIONS >app/notes.txt", id="texts count in machine code only"),
         pytest.param("elf usr/lib/x.so; md5sum usr/lib/x.so >var/lib/dpkg/status.d/x.md5sums", id="an owned library"),
+        pytest.param(WHEEL, id="a wheel's machine code"),
         pytest.param("touch \"app/it's -> 'x'\"; ln -s \"it's -> 'x'\" app/l; touch 'app/ a=b'", id="odd names"),
     ],
 )
@@ -219,9 +240,9 @@ def test_an_exception_lets_a_plain_docker_build_pass_that_failed_without_it(
     copy = projects.copy(project, tmp_path / "project")
     dockerfile = copy / "Dockerfile"
     text = dockerfile.read_text()
-    copied = "COPY --from=package /out/rootfs/ /\n"
-    assert copied in text
-    dockerfile.write_text(text.replace(copied, f"{copied}COPY docker/bundle /app/schema.c\n"))
+    user = "USER 65532:65532\n"
+    assert text.count(user) == 1
+    dockerfile.write_text(text.replace(user, f"COPY docker/bundle /app/schema.c\n{user}"))
     tag = f"{IMAGES}/verify:exception"
     with pytest.raises(BuildError) as error:
         projects.build(engine, copy, tag=tag)

@@ -37,11 +37,14 @@ class Stop:
     failures: dict[str, int]
 
 
-def stop_under_load(subject: Subject) -> Stop:
-    """Run the image, load it with CLIENTS clients and one slow request, stop it, and say what they saw."""
+def stop_under_load(subject: Subject, **options: Any) -> Stop:
+    """Run the image, load it with CLIENTS clients and one slow request, stop it, and say what they saw.
+
+    options: further arguments of python-on-whales' `run`.
+    """
     resource = subject.stack.service.resource
     # The container's own address: the engine's proxy on the published port accepts when the service is long gone.
-    with running(subject) as service, load(service.address, service.port, resource, CLIENTS) as seen:
+    with running(subject, **options) as service, load(service.address, service.port, resource, CLIENTS) as seen:
         time.sleep(1)
         in_flight = _InFlight(service, subject)
         seen.stopping.set()

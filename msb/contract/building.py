@@ -78,7 +78,8 @@ def optional_secret(subject: Subject) -> Iterator[tuple[str, str]]:
     canary = f"msb-canary-{uuid.uuid4().hex}"
     with _copy(subject) as project:
         again = "--no-cache-filter=deps"  # a cached step asks for no secret
-        log = _run_build(subject, project, again, _NO_IMAGE)
+        with _trusting_base(subject, project) as options:
+            log = _run_build(subject, project, again, *options, _NO_IMAGE)
         if log is not None:
             yield "docker build", f"fails without the secret: {_error(log)}"
         bundle = project.parent / "bundle.crt"
@@ -175,6 +176,25 @@ def _image(subject: Subject) -> Iterator[str]:
         yield tag
     finally:
         subject.engine.run("image", "rm", "--force", tag, check=False)
+
+
+@contextmanager
+def _trusting_base(subject: Subject, project: Path) -> Iterator[list[str]]:
+    """Options that put a base which trusts this machine's CA bundle in the place of the one that `deps` names.
+
+    So a build without the secret goes as it would on a network that does not intercept TLS.
+    """
+    base = re.search(r"^FROM (?:--platform=\S+ )?(\S+) AS deps$", (project / "Dockerfile").read_text("utf-8"), re.M)
+    if not base or not _ca_bundle():
+        yield []
+        return
+    with _image(subject) as tag, tempfile.TemporaryDirectory(prefix="msb-base-") as folder:
+        (Path(folder) / "bundle.crt").write_bytes(_ca_bundle())
+        (Path(folder) / "Dockerfile").write_text(
+            f"FROM {base[1]}\nCOPY --chmod=644 bundle.crt /etc/ssl/certs/ca-certificates.crt\n", encoding="utf-8"
+        )
+        subject.engine.run("build", "--quiet", "--tag", tag, folder)
+        yield [f"--build-context={base[1]}=docker-image://{tag}"]
 
 
 def _failure(subject: Subject, project: Path) -> str | None:

@@ -1,8 +1,16 @@
 """5xx: size and layers."""
 
+import tempfile
+import time
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+from msb import project as projects
 from msb.contract.rules import Need, Subject, rule
+from msb.errors import MsbError
+from msb.image import Image
 
 
 @rule(501)
@@ -30,3 +38,42 @@ def share_of_twin(subject: Subject) -> Iterator[tuple[str, str]]:
     size, whole, limit = subject.image.tree.size, subject.twin.tree.size, subject.stack.budget.twin_share
     if size > limit * whole:
         yield "size", f"{size / whole:.1%} of the twin's {whole:,} bytes, the limit is {limit:.1%}"
+
+
+@rule(504, Need.PROJECT)
+def layers_by_change(subject: Subject) -> Iterator[tuple[str, str]]:
+    """A source edit changes the layer of the application and no other.
+
+    Why: a registry stores and a machine pulls only the layers that changed. The places that may are the stack's
+    `changes` in stacks.toml.
+    Example: `MSB504 usr/local/lib/python3.14/os.py: is in a layer that a source edit changes`
+    Fix: lay out what changes at another rate as a tree of its own in `package`, and copy it by itself.
+    """
+    places = tuple(subject.stack.changes)
+    with tempfile.TemporaryDirectory(prefix="msb-layers-") as folder:
+        with _edited(subject, Path(folder) / "first") as before:
+            known = before.inspected["RootFS"]["Layers"]
+        with _edited(subject, Path(folder) / "second") as after:
+            names = after.inspected["RootFS"]["Layers"]
+            changed = [layer for name, layer in zip(names, after.layers, strict=True) if name not in known]
+            if not changed:
+                raise MsbError("the edit of stacks.toml changes no layer, so nothing can be said")
+            for entry in (entry for layer in changed for entry in layer.archive.entries.values()):
+                path = f"/{entry.path}/" if entry.kind == "folder" else f"/{entry.path}"
+                if not path.startswith(places) and not any(place.startswith(path) for place in places):
+                    yield entry.path, "is in a layer that a source edit changes"
+
+
+@contextmanager
+def _edited(subject: Subject, into: Path) -> Iterator[Image]:
+    """The runtime image of an edit that was never built, for a cached one has the layers of its own time."""
+    assert subject.project  # noqa: S101 the rule's need
+    project = projects.copy(subject.project, into)
+    projects.edit(project, subject.stack.edits.source, time.time_ns())
+    tag = f"msb-build:{uuid.uuid4().hex[:12]}"
+    try:
+        projects.build(subject.engine, project, tag=tag)
+        with Image(subject.engine, tag) as image:
+            yield image
+    finally:
+        subject.engine.run("image", "rm", "--force", tag, check=False)

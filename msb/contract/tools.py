@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from msb.contract.rules import Need, Subject, names_like, rule
 from msb.image import Entry, Tree
 
+_WHEEL = re.compile(r"([^-]+)(?:-.*)?\.(?:dist|egg)-info")
 _RECORDS = ("var/lib/dpkg/status.d/", "var/lib/dpkg/info/")
 
 
@@ -51,18 +52,18 @@ def tool_packages(subject: Subject) -> Iterator[tuple[str, str]]:
 
 @rule(104)
 def owned_programs(subject: Subject) -> Iterator[tuple[str, str]]:
-    """Every ELF file is owned: by a package's md5sums, a wheel's RECORD, or the application's own folder.
+    """Every ELF file is owned: by a package's md5sums, a wheel's RECORD, or a place that the stack names.
 
     Why: scanners see packages, not files; machine code that nobody owns is code that nobody patches.
     A file that differs from its package's checksum counts as not owned.
     Example: `MSB104 usr/lib/libz.so.1: belongs to no package and not to the application`
-    Fix: let docker/bundle copy it with its package's record, or put it under the application's folder (stacks.toml).
+    Fix: let docker/bundle copy it with its package's record. The stack's own places are `unpackaged` in stacks.toml.
     """
     tree = subject.image.tree
     sums = _checksums(tree)
     wheels = _wheel_files(tree)
     for entry in _machine_code(tree):
-        if f"/{entry.path}".startswith(tuple(subject.stack.application)) or entry.path in wheels:
+        if f"/{entry.path}".startswith(tuple(subject.stack.unpackaged)) or entry.path in wheels:
             continue
         if entry.path not in sums:
             yield entry.path, "belongs to no package and not to the application"
@@ -156,6 +157,11 @@ def _tool_packages(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
     for path, package in _packages(tree):
         if denied.match(package):
             yield path, f"package {package} in the runtime image"
+    wheels = names_like(subject.contract.content.wheels)
+    for entry in tree:
+        wheel = _WHEEL.fullmatch(entry.name)
+        if wheel and wheels.match(wheel[1].lower().replace("_", "-")):
+            yield entry.path, f"Python package {wheel[1]} in the runtime image"
 
 
 def _headers(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:

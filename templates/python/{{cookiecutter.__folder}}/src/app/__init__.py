@@ -1,0 +1,3 @@
+"""A small HTTP service that keeps notes."""
+
+DEFAULT_PORT = {{ cookiecutter.port }}
