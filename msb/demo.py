@@ -43,6 +43,7 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
         project, rendering = _render(stack, options, output)
     report = Report(stack.title, project, origins, f"msb-demo/{stack.name}:runtime")
     stages = _build(engine, stack, project, report)
+    peers = _peers(engine, stack, project)
     with ExitStack() as entered, tempfile.TemporaryDirectory(prefix="msb-demo-") as work:
         kept = {name: entered.enter_context(Image(engine, stages[name])) for name in ("runtime", "build", "twin")}
         subject = Subject(engine, stack, stacks.load().contract, kept["runtime"], kept["build"], kept["twin"], project)
@@ -50,7 +51,7 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
             report.runtime_bytes = kept["runtime"].tree.size
             report.twin_bytes = kept["twin"].tree.size
             report.stages = [_weighed(row, subject, kept.get(row.name), stages[row.name]) for row in report.stages]
-        report.figures += [rendering, _size(engine, stack, subject)]
+        report.figures += [rendering, measure.floor(subject, stack.bases[0])]
         _serve(subject)
         with step("Checking the contract"):
             result = check(subject)
@@ -66,9 +67,11 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
             )
         with step("Stopping under load"):
             report.figures.append(_stop(subject))
+        for name, tag in peers.items():
+            with step(f"Comparing with {name}"), Image(engine, tag) as image:
+                report.figures += measure.peer(subject, name, image)
         with step("Rebuilding after edits, against the same commands bare"):
-            deps = f"msb-demo/{stack.name}:deps"
-            report.figures.append(measure.source_edit(engine, stack, project, Path(work), deps))
+            report.figures.append(measure.source_edit(engine, stack, project, Path(work)))
             report.figures.append(measure.test_edit(engine, stack, project, Path(work)))
     show(report)
     return 0 if report.holds else 1
@@ -122,20 +125,20 @@ def _build(engine: Engine, stack: Stack, project: Path, report: Report) -> dict[
         tags[name] = tag
     twin = f"msb-demo/{stack.name}:twin"
     with step("Building the single-stage twin"):
-        dockerfile = stacks.ROOT / "benchmarks" / stack.name / "Dockerfile.twin"
-        projects.build(engine, project, tag=twin, options=("--file", str(dockerfile)))
+        projects.build(engine, project, tag=twin, options=("--file", str(stack.benchmarks / "Dockerfile.twin")))
     return tags | {"twin": twin}
 
 
-def _size(engine: Engine, stack: Stack, subject: Subject) -> Figure:
-    """Compare the runtime image with its base and the application's files alone."""
-    with Image(engine, stack.bases[0]) as base:
-        floor = base.tree.size
-    prefixes = tuple(prefix.lstrip("/") for prefix in stack.application)
-    floor += sum(entry.size for entry in subject.image.tree if entry.path.startswith(prefixes))
-    size = subject.image.tree.size
-    value = f"{size:,} bytes, {size / floor - 1:+.2%}"
-    return Figure("runtime image over base and application", value, "+1 %", size <= floor * 1.01)
+def _peers(engine: Engine, stack: Stack, project: Path) -> dict[str, str]:
+    """Build the same service in the ways of others, benchmarks/STACK/Dockerfile.NAME; return name -> tag."""
+    tags = {}
+    for path in sorted(stack.benchmarks.glob("Dockerfile.*")):
+        name = path.suffix.removeprefix(".")
+        if name != "twin":
+            tags[name] = f"msb-demo/{stack.name}:peer-{name}"
+            with step(f"Building it as {name} does"):
+                projects.build(engine, project, tag=tags[name], options=("--file", str(path)))
+    return tags
 
 
 def _stop(subject: Subject) -> Figure:

@@ -4,16 +4,23 @@ import re
 import shlex
 import statistics
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from msb import project as projects
+from msb.contract.rules import Subject
+from msb.contract.service import running
 from msb.engine import Engine
+from msb.errors import MsbError
+from msb.image import Image
 from msb.stacks import Stack
 
+STARTS = 5
+"""How many times a service is started to find how long that takes."""
 EDITS = 5
 """How many source edits are rebuilt and how many run bare; medians are compared, since machines are noisy."""
 CACHE = "msb-demo-cache"
@@ -31,16 +38,19 @@ class Figure:
 
 
 def commands(dockerfile: str, stage: str) -> list[str]:
-    """Return the RUN commands of a stage as shell text, without their mounts, in order.
+    """Return what a stage does from its source on as shell text, in order: ARG, COPY and RUN, without their mounts.
 
-    dockerfile: the file's text; stage: its name. A heredoc comes back as its body, an ARG's default as an export.
+    dockerfile: the file's text; stage: its name. A heredoc comes back as its body, an ARG's default as an export, a
+    COPY from the context as a copy from the working directory.
     """
-    stage_text = re.search(rf"^FROM [^\n]+ AS {stage}\n(.*?)(?=^FROM |\Z)", dockerfile, re.M | re.S)
     found = []
-    lines = iter(stage_text.group(1).splitlines() if stage_text else [])
+    lines = iter(_cut(dockerfile, stage)[1].splitlines())
     for line in lines:
         if line.startswith("ARG "):
             found += [f"export {shlex.quote(word)}" for word in shlex.split(line)[1:] if "=" in word]
+        if line.startswith("COPY ") and line != "COPY . .":
+            source, target = line.split()[1:]
+            found.append(f"mkdir -p {target} && cp -R {source}. {target}")
         if not line.startswith("RUN "):
             continue
         text = line.removeprefix("RUN ")
@@ -54,20 +64,36 @@ def commands(dockerfile: str, stage: str) -> list[str]:
     return found
 
 
+def _cut(dockerfile: str, stage: str) -> tuple[str, str]:
+    """Cut a Dockerfile in the stage where the source enters it; return all before, and the rest of the stage."""
+    whole = re.search(rf"^FROM [^\n]+ AS {stage}\n.*?(?=^COPY )", dockerfile, re.M | re.S)
+    if not whole:
+        raise MsbError(f"the Dockerfile has no stage {stage} that copies the source")
+    return dockerfile[: whole.end()], re.split(r"^FROM ", dockerfile[whole.end() :], maxsplit=1, flags=re.M)[0]
+
+
 @contextmanager
-def bare(engine: Engine, project: Path, deps_image: str) -> Iterator["Bare"]:
-    """Start the deps stage's image with a project mounted as its sources; yield what runs commands in it."""
-    workdir = engine.run("image", "inspect", "--format", "{{.Config.WorkingDir}}", deps_image).stdout.strip()
+def bare(engine: Engine, project: Path, work: Path) -> Iterator["Bare"]:
+    """Start a container of the stage `test` as it is before the source enters it, the project mounted as its sources.
+
+    work: a folder for a Dockerfile that ends there. Yields what runs commands in the container.
+    """
+    cut = work / "Dockerfile.before-source"
+    cut.write_text(_cut((project / "Dockerfile").read_text(encoding="utf-8"), "test")[0], encoding="utf-8")
+    image = f"msb-demo/bare:{uuid.uuid4().hex[:12]}"
+    projects.build(engine, project, tag=image, options=("--file", str(cut)))
+    workdir = engine.run("image", "inspect", "--format", "{{.Config.WorkingDir}}", image).stdout.strip()
     platform = engine.run("version", "--format", "{{.Server.Os}} {{.Server.Arch}}").stdout.split()
     container = engine.run(
         "run", "--detach", "--label", "msb=1", "--volume", f"{project}:{workdir}", "--volume", f"{CACHE}:/root/.cache",
         "--env", f"TARGETOS={platform[0]}", "--env", f"TARGETARCH={platform[1]}",
-        "--entrypoint", "sleep", deps_image, "3600",
+        "--entrypoint", "sleep", image, "3600",
     ).stdout.strip()  # fmt: skip
     try:
         yield Bare(engine, container)
     finally:
         engine.run("rm", "--force", container)
+        engine.run("image", "rm", image)
 
 
 @dataclass(frozen=True)
@@ -84,11 +110,11 @@ class Bare:
         return time.monotonic() - start
 
 
-def source_edit(engine: Engine, stack: Stack, project: Path, work: Path, deps_image: str) -> Figure:
+def source_edit(engine: Engine, stack: Stack, project: Path, work: Path) -> Figure:
     """Compare `docker build` after a one-line source edit with the same commands run bare, in turns.
 
-    project: the generated project, already built; work: an empty folder for the copies; deps_image: the tag of its
-    deps stage. Bare, the commands of `build` and `test` run one after the other, as a person types them.
+    project: the generated project, already built; work: an empty folder for the copies. Bare, the commands of `build`
+    and `test` run one after the other, as a person types them, in what `test` has before the source enters it.
     """
     dockerfile = (project / "Dockerfile").read_text(encoding="utf-8")
     script = "\n".join(commands(dockerfile, "build") + commands(dockerfile, "test"))
@@ -96,7 +122,7 @@ def source_edit(engine: Engine, stack: Stack, project: Path, work: Path, deps_im
     wrapped: list[float] = []
     tag = f"msb-demo/{stack.name}:edited"
     first = time.time_ns()  # no edit of an earlier run, whose build would be cached
-    with bare(engine, projects.copy(project, work / "bare"), deps_image) as builder:
+    with bare(engine, projects.copy(project, work / "bare"), work) as builder:
         for number in range(first, first + EDITS + 1):  # the first of each warms the caches
             for folder, times in (("bare", plain), ("docker", wrapped)):
                 copy = projects.copy(project, work / folder)
@@ -129,3 +155,44 @@ def test_edit(engine: Engine, stack: Stack, project: Path, work: Path) -> Figure
     same = digests[0] == digests[1]
     value = "same digest" if same else "another digest"
     return Figure("runtime image after a test-only edit", value, "same digest", same)
+
+
+def floor(subject: Subject, base: str) -> Figure:
+    """Compare the runtime image with what it cannot be without, both as tar archives.
+
+    That is its base, the service's own files (with the interpreter and the packages), and the machine code that they
+    load; above it are records, licences and whatever else came along.
+    """
+    ours = tuple(prefix.lstrip("/") for prefix in subject.stack.application)
+    with Image(subject.engine, base) as image:
+        known, least = set(image.tree.entries), image.tree.size
+    for entry in subject.image.tree:
+        if entry.path not in known and (entry.elf or entry.path.startswith(ours)):
+            least += 512 + (-(-entry.size // 512) * 512 if entry.kind == "file" and not entry.hard else 0)
+    size, limit = subject.image.tree.size, subject.stack.budget.floor_share
+    value = f"{size:,} bytes, {size / least:.3f}x of {least:,}"
+    return Figure("runtime image over base, service and libraries", value, f"{limit:.2f}x", size <= limit * least)
+
+
+def peer(subject: Subject, name: str, image: Image) -> list[Figure]:
+    """Compare the runtime image with a peer's of the same service: its size, and its start with the same command."""
+    size, other = subject.image.tree.size, image.tree.size
+    ours, theirs = [], []
+    for _ in range(STARTS + 1):  # in turns; the first of each warms the caches
+        ours.append(_start(subject))
+        theirs.append(_start(replace(subject, image=image)))
+    first, second = statistics.median(ours[1:]), statistics.median(theirs[1:])
+    start = f"{first * 1000:.0f} ms, {name} {second * 1000:.0f} ms: {first / second:.2f}x"
+    return [
+        Figure(
+            f"runtime image against {name}", f"{size:,} bytes, {size / other:.1%} of {other:,}", "less", size < other
+        ),
+        Figure(f"start to the first answer against {name}", start, "1.10x", first <= 1.1 * second),
+    ]
+
+
+def _start(subject: Subject) -> float:
+    """Seconds from `docker run` to the first answer of the health path."""
+    start = time.monotonic()
+    with running(subject):
+        return time.monotonic() - start
