@@ -17,11 +17,26 @@ IMAGES = f"msb-test-{os.getpid()}"
 """Where this session tags its images: two sessions on one engine leave each other alone."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses the engine, however indirectly, so that `make check` can leave it out."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark every test that uses the engine, however indirectly, so that `make check` can leave it out.
+
+    The tests of a stack run together, after those of none: what a stack's tests share is built once. Pytest's own
+    order (which this one follows) goes back and forth between the stacks where a test has a second parameter.
+    """
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker("engine")
+    yield
+    order = ["", *stacks.load().stacks]
+    items.sort(key=lambda item: order.index(_stack_of(item)))
+
+
+def _stack_of(item: pytest.Item) -> str:
+    """The name of the stack the test is of, or nothing."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    asked = parameters.get("stack", "")
+    return asked.name if isinstance(asked, Stack) else asked
 
 
 @pytest.fixture(scope="session")
