@@ -53,17 +53,18 @@ def copy(project: Path, into: Path) -> Path:
     return Path(shutil.copytree(project, into, symlinks=True, dirs_exist_ok=True))
 
 
-def edit(project: Path, change: Edit, number: int = 1) -> None:
+def edit(project: Path, change: Edit) -> None:
     """Apply one of stacks.toml's edits to a project in place; raise MsbError when its `find` text is not there.
 
-    number: takes the place of `{n}` in the edit's text, so that the same edit can be made again and differ.
+    `{n}` in the edit's text becomes the time in nanoseconds: an edit made twice differs, so that no step of an earlier
+    build can pass for one that the edit leaves cached.
     """
     path = project / change.file
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if change.find not in text:
         raise MsbError(f"{change.file} does not hold {change.find!r}: mend the edit in stacks.toml")
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = change.text.replace("{n}", str(number))
+    new = change.text.replace("{n}", str(time.time_ns()))
     path.write_text(text.replace(change.find, new, 1) if change.find else text + new, encoding="utf-8")
 
 

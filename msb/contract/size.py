@@ -1,7 +1,6 @@
 """5xx: size and layers."""
 
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +68,7 @@ def _edited(subject: Subject, into: Path) -> Iterator[Image]:
     """The runtime image of an edit that was never built, for a cached one has the layers of its own time."""
     assert subject.project  # noqa: S101 the rule's need
     project = projects.copy(subject.project, into)
-    projects.edit(project, subject.stack.edits.source, time.time_ns())
+    projects.edit(project, subject.stack.edits.source)
     tag = f"msb-build:{uuid.uuid4().hex[:12]}"
     try:
         projects.build(subject.engine, project, tag=tag)
