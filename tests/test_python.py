@@ -17,6 +17,7 @@ import pytest
 from conftest import IMAGES
 
 from msb import project as projects
+from msb import stacks
 from msb.contract import Subject
 from msb.contract.behaviour import STOP, stop_under_load
 from msb.engine import Engine
@@ -108,12 +109,25 @@ def ask(engine: Engine, runtime: str, interpreter: str) -> Ask:
     return run
 
 
+@pytest.fixture(scope="session", params=[options.name for options in stacks.load().stack("python").option_sets])
+def each(
+    engine: Engine, stack: Stack, runtime: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> str:
+    """The runtime image of each option set: one for each version of Python."""
+    if request.param == "default":
+        return runtime
+    project = projects.render(stack, stack.option_set(request.param).answers, tmp_path_factory.mktemp("each"))
+    tag = f"{IMAGES}/{stack.name}:each-{request.param}"
+    projects.build(engine, project, tag=tag)
+    return tag
+
+
 # --- what ships ---
 
 
-def test_every_module_of_the_standard_library_that_ships_imports(ask: Ask) -> None:
-    library = ask("import json, sysconfig; print(json.dumps(sysconfig.get_path('stdlib')))")
-    imported, failed = ask(IMPORT_ALL, json.dumps(list(ABSENT)), library, f"{library}/lib-dynload")
+def test_every_module_of_the_standard_library_that_ships_imports(ask: Ask, each: str) -> None:
+    library = ask("import json, sysconfig; print(json.dumps(sysconfig.get_path('stdlib')))", image=each)
+    imported, failed = ask(IMPORT_ALL, json.dumps(list(ABSENT)), library, f"{library}/lib-dynload", image=each)
     assert failed == {}
     assert len(imported) > 400
     assert {
@@ -129,15 +143,17 @@ def test_every_module_of_the_standard_library_that_ships_imports(ask: Ask) -> No
     } <= set(imported)
 
 
-def test_every_module_of_every_installed_package_imports_but_for_what_wants_an_optional_package(ask: Ask) -> None:
-    site = ask("import json, sysconfig; print(json.dumps(sysconfig.get_path('purelib')))")
-    imported, failed = ask(IMPORT_ALL, json.dumps([r".*\b__main__"]), site, "/app")
+def test_every_module_of_every_installed_package_imports_but_for_what_wants_an_optional_package(
+    ask: Ask, each: str
+) -> None:
+    site = ask("import json, sysconfig; print(json.dumps(sysconfig.get_path('purelib')))", image=each)
+    imported, failed = ask(IMPORT_ALL, json.dumps([r".*\b__main__"]), site, "/app", image=each)
     assert {name: error for name, error in failed.items() if not re.fullmatch("|".join(OPTIONAL), name)} == {}
     assert {"fastapi", "pydantic", "pydantic_settings", "uvicorn", "uvloop", "httptools", "app.main"} <= set(imported)
 
 
-def test_every_module_is_compiled_and_no_bytecode_depends_on_a_time(engine: Engine, runtime: str) -> None:
-    with Image(engine, runtime) as image:
+def test_every_module_is_compiled_and_no_bytecode_depends_on_a_time(engine: Engine, each: str) -> None:
+    with Image(engine, each) as image:
         tree = image.tree
         sources = [entry for entry in tree if entry.name.endswith(".py") and entry.path.startswith(COMPILED)]
         compiled = {entry.path: entry for entry in tree if entry.name.endswith(".pyc")}
