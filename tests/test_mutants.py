@@ -22,8 +22,9 @@ FOLDER = Path(__file__).parent / "mutants"
 
 
 def dockerfile(stack: str) -> str:
-    """The mutants of a stack: those of all stacks, then its own."""
-    paths = [FOLDER / "Dockerfile", FOLDER / f"{stack}.Dockerfile"]
+    """The mutants of a stack: those of all stacks, those of its kind, then its own."""
+    kind = "unprobed" if stacks.load().stack(stack).service.unprobed else "probed"
+    paths = [FOLDER / name for name in ("Dockerfile", f"{kind}.Dockerfile", f"{stack}.Dockerfile")]
     return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
 
 

@@ -2,11 +2,15 @@
 
 import http.client
 import json
+import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from msb.contract.load import load
@@ -92,9 +96,9 @@ def any_user(subject: Subject) -> Iterator[tuple[str, str]]:
 def graceful_stop(subject: Subject) -> Iterator[tuple[str, str]]:
     """The stop signal ends the service in under 2 s with exit code 0 or 143, and no request fails.
 
-    Why: every deployment stops the old version under load. An in-flight request (half its body sent before the
-    signal) gets its whole answer, and 50 keep-alive clients see no failed request. Failed is a status other than
-    2xx, an answer cut off, or a new connection accepted and then closed without an answer.
+    Why: every deployment stops the old version under load. An in-flight request (half of it sent before the signal)
+    gets its whole answer, and 50 keep-alive clients see no failed request. Failed is a status other than 2xx, an
+    answer cut off, or a new connection accepted and then closed without an answer.
     Example: `MSB604 stop: takes 6.1 s`
     Fix: on the signal, stop accepting, finish what is in flight, then exit; let the service be process 1 (exec form).
     """
@@ -115,10 +119,15 @@ def graceful_stop(subject: Subject) -> Iterator[tuple[str, str]]:
 def health(subject: Subject) -> Iterator[tuple[str, str]]:
     """The container becomes healthy, and unhealthy when the service hangs.
 
-    Why: a health check that cannot fail hides every hang. The service is frozen with SIGSTOP to see.
+    Why: a health check that cannot fail hides every hang. The service is frozen with SIGSTOP to see. Where the image
+    has no health check (rule 304), whoever runs it asks the health path: 200 while it serves, and no answer from a
+    frozen container.
     Example: `MSB606 health check: stays healthy while the service is frozen`
     Fix: let the check ask the service over HTTP, with a timeout.
     """
+    if subject.stack.service.unprobed:
+        yield from _asked_from_outside(subject)
+        return
     with running(subject, **_HEALTH) as service:
         if not _becomes(service, "healthy"):
             yield "health check", f"does not become healthy: {_probe(service)}"
@@ -158,15 +167,16 @@ def logs(subject: Subject) -> Iterator[tuple[str, str]]:
 
 @rule(610)
 def bad_configuration(subject: Subject) -> Iterator[tuple[str, str]]:
-    """A bad value in the environment ends the service at once: one line that names the variable, non-zero exit.
+    """A bad configuration ends the service at once: one line that names the variable or file, non-zero exit.
 
-    Why: a service that starts all the same fails later, and elsewhere.
+    Why: a service that starts all the same fails later, and elsewhere. The stack's `bad_configuration` in stacks.toml
+    has variables of the environment, and files by their absolute path.
     Example: `MSB610 PORT=http: the service starts all the same`
     Fix: check the whole configuration before anything else, and print one line.
     """
     for name, value in subject.stack.service.bad_configuration.items():
-        where = f"{name}={value}"
-        with running(subject, ready=False, envs={name: value}) as service:
+        where = name if name.startswith("/") else f"{name}={value}"
+        with _configured(name, value) as options, running(subject, ready=False, **options) as service:
             end = time.monotonic() + 5
             while not service.ended and time.monotonic() < end:
                 time.sleep(0.1)
@@ -182,33 +192,66 @@ def bad_configuration(subject: Subject) -> Iterator[tuple[str, str]]:
             yield where, f"the line does not name {name}: {lines[0][:80]}"
 
 
+@contextmanager
+def _configured(name: str, value: str) -> Iterator[dict[str, Any]]:
+    """Arguments of `run` that set a variable, or mount a file with that content."""
+    if not name.startswith("/"):
+        yield {"envs": {name: value}}
+        return
+    with tempfile.TemporaryDirectory(prefix="msb-mounted-") as folder:
+        file = Path(folder) / "file"
+        file.write_text(value, encoding="utf-8")
+        file.chmod(0o644)
+        yield {"volumes": [(str(file), name, "ro")]}
+
+
 class _InFlight:
-    """A POST whose headers and first half are sent at once, and whose rest follows while the service stops."""
+    """A request whose first half is sent at once, and whose rest follows while the service stops.
+
+    Half is half the body, or, where nothing can be posted, the headers without their end.
+    """
 
     def __init__(self, service: Service, subject: Subject) -> None:
-        body = subject.stack.service.body.encode()
+        path, body = subject.stack.service.resource, subject.stack.service.body.encode()
+        head = f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nHost: {service.address}\r\n"
+        if body:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.failure = ""
-        self._rest = body[len(body) // 2 :]
-        self._connection = http.client.HTTPConnection(service.address, service.port, timeout=10)
-        self._connection.putrequest("POST", subject.stack.service.resource)
-        self._connection.putheader("Content-Type", "application/json")
-        self._connection.putheader("Content-Length", str(len(body)))
-        self._connection.endheaders(body[: len(body) // 2])
-        time.sleep(0.2)  # let the service read the headers: from then on the request is its own
+        self._rest = body[len(body) // 2 :] or b"Connection: close\r\n\r\n"
+        self._socket = socket.create_connection((service.address, service.port), timeout=10)
+        self._socket.sendall(head.encode() + body[: len(body) // 2])
+        time.sleep(0.2)  # let the service read it: from then on the request is its own
 
     def finish(self, after: float) -> None:
         """Send the rest after so many seconds, and read the answer."""
         time.sleep(after)
         try:
-            self._connection.send(self._rest)
-            response = self._connection.getresponse()
+            self._socket.sendall(self._rest)
+            response = http.client.HTTPResponse(self._socket)
+            response.begin()
             response.read()
             if not 200 <= response.status < 300:
                 self.failure = f"was answered with {response.status}"
         except (OSError, http.client.HTTPException) as error:
             self.failure = f"got no whole answer ({type(error).__name__}): finish it before the exit"
         finally:
-            self._connection.close()
+            self._socket.close()
+
+
+def _asked_from_outside(subject: Subject) -> Iterator[tuple[str, str]]:
+    path = subject.stack.service.health
+    with running(subject) as service:
+        status = service.get(path).status
+        if status != 200:
+            yield f"GET {path}", f"answers {status} while the service runs"
+        subject.engine.run("pause", service.name)
+        try:
+            service.get(path)
+            yield f"GET {path}", "is answered while the service is frozen"
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            subject.engine.run("unpause", service.name)
 
 
 def _serves(subject: Subject, service: Service) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,71 @@
+# --- The sites' own ---
+
+# Node itself.
+FROM runtime AS msb101-node
+COPY --from=builder /usr/local/bin/node /usr/local/bin/node
+
+# Node under a name that a part of nginx could have.
+FROM runtime AS msb105-node
+COPY --from=builder /usr/local/bin/node /usr/sbin/nginx-helper
+
+# A module that nginx loads, which comes from no package.
+FROM runtime AS msb104-module
+COPY --from=compilers /usr/bin/true /usr/lib/nginx/modules/ngx_http_extra_module.so
+
+# npm without its command.
+FROM runtime AS msb107-npm
+COPY --from=builder /usr/local/lib/node_modules/ /usr/local/lib/node_modules/
+
+# npm's cache.
+FROM runtime AS msb107-cache
+COPY <<'EOT' /home/nonroot/.npm/_cacache/index-v5/00/00/entry
+{"key":"make-fetch-happen:request-cache"}
+EOT
+
+# A source map beside what it explains.
+FROM runtime AS msb107-map
+COPY <<'EOT' /srv/assets/index.js.map
+{"version":3,"sources":["../../src/main.ts"]}
+EOT
+
+# Settings of a developer's machine in the site.
+FROM runtime AS msb107-env
+COPY <<'EOT' /srv/.env
+API=https://staging.example.com
+EOT
+
+# nginx as root.
+FROM runtime AS msb202-master
+USER 0:0
+ENTRYPOINT ["/usr/sbin/nginx", "-e", "stderr", "-g", "daemon off; user nonroot nonroot;"]
+
+# A site that nginx itself can rewrite.
+FROM runtime AS msb207-webroot
+COPY --from=runtime --chown=65532:65532 /srv/ /srv/
+
+# A configuration that the service can rewrite.
+FROM runtime AS msb207-configuration
+COPY --from=runtime --chmod=666 /etc/nginx/nginx.conf /etc/nginx/nginx.conf
+
+# The stop signal that nginx takes as an order to drop its requests.
+FROM runtime AS msb604-fast
+STOPSIGNAL SIGTERM
+
+# A health path that answers with an error.
+FROM runtime AS msb606-error
+COPY <<'EOT' /etc/nginx/nginx.conf
+pid /tmp/nginx.pid;
+events {}
+http {
+    client_body_temp_path /tmp/body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    access_log /dev/stdout;
+    server {
+        listen 8080;
+        return 503;
+    }
+}
+EOT
