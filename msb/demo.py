@@ -5,8 +5,8 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +71,12 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
         for name, tag in peers.items():
             with step(f"Comparing with {name}"), Image(engine, tag) as image:
                 report.figures += measure.peer(subject, name, image)
+                report.figures += [measure.throughput(subject, name, image)] if stack.compare else []
+        if stack.compare:
+            report.figures.append(measure.wire(subject))
+            other = stacks.load().stack(stack.compare.stack)
+            with step(f"Comparing the start with the {other.title} service's"), _other(subject, other) as started:
+                report.figures.append(measure.start_against(subject, started))
         with step("Rebuilding after edits, against the same commands bare"):
             report.figures.append(measure.source_edit(engine, stack, project, Path(work)))
             report.figures.append(measure.test_edit(engine, stack, project, Path(work)))
@@ -140,6 +146,17 @@ def _peers(engine: Engine, stack: Stack, project: Path) -> dict[str, str]:
             with step(f"Building it as {name} does"):
                 projects.build(engine, project, tag=tags[name], options=("--file", str(path)))
     return tags
+
+
+@contextmanager
+def _other(subject: Subject, stack: Stack) -> Iterator[Subject]:
+    """Another stack's default service, rendered and built in the same run."""
+    bases.ensure(subject.engine, stack.bases)
+    with tempfile.TemporaryDirectory(prefix="msb-other-") as folder:
+        tag = f"msb-demo/{stack.name}:compared"
+        projects.build(subject.engine, projects.render(stack, {}, Path(folder)), tag=tag)
+        with Image(subject.engine, tag) as image:
+            yield Subject(subject.engine, stack, subject.contract, image)
 
 
 def _stop(subject: Subject) -> Figure:

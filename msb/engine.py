@@ -209,6 +209,23 @@ def apt(*arguments: str) -> None:
         raise MsbError(f"apt-get {arguments[0]} failed: {_last_line(result.stderr or result.stdout)}")
 
 
+def program(name: str, *packages: str) -> str:
+    """Return the path of a program; install its package, and others, where it is missing and the user is root.
+
+    Raises MsbError that says what to install, where that cannot be.
+    """
+    if not shutil.which(name):
+        names = " ".join((name, *packages))
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise MsbError(f"{name} is missing: install it (on Debian and Ubuntu: apt-get install {names})")
+        apt("update")
+        apt("install", "--no-install-recommends", name, *packages)
+    found = shutil.which(name)
+    if not found:
+        raise MsbError(f"the package {name} was installed, and there is no program {name} on PATH")
+    return found
+
+
 def _add_suite() -> None:
     """Add Debian 13 beside the mirror that apt already uses, pinned so that only the engine comes from it."""
     mirrors = subprocess.run(

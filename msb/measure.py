@@ -3,6 +3,7 @@
 import re
 import shlex
 import statistics
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,15 +15,19 @@ from pathlib import Path
 from msb import project as projects
 from msb.contract.rules import Subject
 from msb.contract.service import running
-from msb.engine import Engine
+from msb.engine import Engine, program
 from msb.errors import MsbError
 from msb.image import Image
 from msb.stacks import Stack
 
 STARTS = 5
 """How many times a service is started to find how long that takes."""
+ROUNDS, SECONDS, CONNECTIONS = 5, 2, 32
+"""How often, how long and by how many connections requests a second are measured."""
 EDITS = 5
 """How many source edits are rebuilt and how many run bare; medians are compared, since machines are noisy."""
+CONTEXT = "/context"
+"""Where the project is mounted beside the bare commands, which copy their sources from it as the build does."""
 CACHE = "msb-demo-cache"
 """The volume with the compilers' caches of the bare commands, so that a second demo need not warm them again."""
 
@@ -45,16 +50,16 @@ def commands(dockerfile: str, stage: str) -> list[str]:
     """Return what a stage does from its source on as shell text, in order: ARG, COPY and RUN, without their mounts.
 
     dockerfile: the file's text; stage: its name. A heredoc comes back as its body, an ARG's default as an export, a
-    COPY from the context as a copy from the working directory.
+    COPY from the context as a copy from CONTEXT.
     """
     found = []
     lines = iter(_cut(dockerfile, stage)[1].splitlines())
     for line in lines:
         if line.startswith("ARG "):
             found += [f"export {shlex.quote(word)}" for word in shlex.split(line)[1:] if "=" in word]
-        if line.startswith("COPY ") and line != "COPY . .":
+        if line.startswith("COPY "):
             source, target = line.split()[1:]
-            found.append(f"mkdir -p {target} && cp -R {source}. {target}")
+            found.append(f"mkdir -p {target} && cp -R {CONTEXT}/{source.rstrip('/')}/. {target}")
         if not line.startswith("RUN "):
             continue
         text = line.removeprefix("RUN ")
@@ -78,7 +83,7 @@ def _cut(dockerfile: str, stage: str) -> tuple[str, str]:
 
 @contextmanager
 def bare(engine: Engine, project: Path, work: Path) -> Iterator["Bare"]:
-    """Start a container of the stage `test` as it is before the source enters it, the project mounted as its sources.
+    """Start a container of the stage `test` as it is before the source enters it, the project mounted beside it.
 
     work: a folder for a Dockerfile that ends there. Yields what runs commands in the container.
     """
@@ -86,10 +91,10 @@ def bare(engine: Engine, project: Path, work: Path) -> Iterator["Bare"]:
     cut.write_text(_cut((project / "Dockerfile").read_text(encoding="utf-8"), "test")[0], encoding="utf-8")
     image = f"msb-demo/bare:{uuid.uuid4().hex[:12]}"
     projects.build(engine, project, tag=image, options=("--file", str(cut)))
-    workdir = engine.run("image", "inspect", "--format", "{{.Config.WorkingDir}}", image).stdout.strip()
     platform = engine.run("version", "--format", "{{.Server.Os}} {{.Server.Arch}}").stdout.split()
     container = engine.run(
-        "run", "--detach", "--label", "msb=1", "--volume", f"{project}:{workdir}", "--volume", f"{CACHE}:/root/.cache",
+        "run", "--detach", "--label", "msb=1",
+        "--volume", f"{project}:{CONTEXT}:ro", "--volume", f"{CACHE}:/root/.cache",
         "--env", f"TARGETOS={platform[0]}", "--env", f"TARGETARCH={platform[1]}",
         "--entrypoint", "sleep", image, "3600",
     ).stdout.strip()  # fmt: skip
@@ -180,11 +185,7 @@ def floor(subject: Subject, base: str) -> Figure:
 def peer(subject: Subject, name: str, image: Image) -> list[Figure]:
     """Compare the runtime image with a peer's of the same service: its size, and its start with the same command."""
     size, other = subject.image.tree.size, image.tree.size
-    ours, theirs = [], []
-    for _ in range(STARTS + 1):  # in turns; the first of each warms the caches
-        ours.append(_start(subject))
-        theirs.append(_start(replace(subject, image=image)))
-    first, second = statistics.median(ours[1:]), statistics.median(theirs[1:])
+    first, second = _starts(subject, replace(subject, image=image))
     start = f"{first * 1000:.0f} ms, {name} {second * 1000:.0f} ms: {first / second:.2f}x"
     return [
         Figure(
@@ -192,6 +193,74 @@ def peer(subject: Subject, name: str, image: Image) -> list[Figure]:
         ),
         Figure(f"start to the first answer against {name}", start, "1.10x", first <= 1.1 * second, timed=True),
     ]
+
+
+def throughput(subject: Subject, name: str, image: Image) -> Figure:
+    """Compare how many requests a second for the compared page the runtime image and a peer's answer, in turns.
+
+    Both run at once, with the engine's own log driver; one wrk asks one of them at a time.
+    """
+    compare = subject.stack.compare
+    assert compare  # noqa: S101 the caller's
+    wrk = program("wrk")
+    with running(subject) as ours, running(replace(subject, image=image)) as theirs:
+        rates: dict[str, list[float]] = {ours.name: [], theirs.name: []}
+        for _ in range(ROUNDS + 1):  # the first of each warms the caches
+            for service in (ours, theirs):
+                rates[service.name].append(_rate(wrk, f"http://{service.address}:{service.port}{compare.page}"))
+    first, second = (statistics.median(found[1:]) for found in rates.values())
+    value = f"{first:,.0f} a second, {name} {second:,.0f}: {first / second:.2f}x"
+    bar = f"{compare.requests:.2f}x"
+    return Figure(f"requests against {name}", value, bar, first >= compare.requests * second, timed=True)
+
+
+def _rate(wrk: str, url: str) -> float:
+    command = [wrk, "--threads=1", f"--connections={CONNECTIONS}", f"--duration={SECONDS}s", url]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"^Requests/sec: *([\d.]+)", output, re.M)
+    if not found or "Non-2xx" in output or "Socket errors" in output:
+        raise MsbError(f"wrk could not measure {url}: {output.strip()}")
+    return float(found[1])
+
+
+def wire(subject: Subject) -> Figure:
+    """Count the bytes of the compared page and of what it loads from its own host, as a browser asks for them."""
+    compare = subject.stack.compare
+    assert compare  # noqa: S101 the caller's
+    with running(subject) as service:
+        page = service.get(compare.page).body.decode("utf-8")
+        loaded = re.findall(r'<(?:script|link)\b[^>]*\b(?:src|href)="(/[^"]*)"', page)
+        paths = list(dict.fromkeys([compare.page, *loaded]))
+        sent, whole = (
+            sum(len(service.get(path, {"Accept-Encoding": encoding}).body) for path in paths)
+            for encoding in ("gzip", "identity")
+        )
+    value = f"{sent:,} bytes, {sent / whole:.0%} of {whole:,}"
+    return Figure(
+        f"bytes of {compare.page} and the {len(paths) - 1} files it loads, with gzip", value, "50%", sent * 2 <= whole
+    )
+
+
+def start_against(subject: Subject, other: Subject) -> Figure:
+    """Compare the start to the first answer with that of another stack's runtime image, in turns."""
+    compare = subject.stack.compare
+    assert compare  # noqa: S101 the caller's
+    first, second = _starts(subject, other)
+    value = f"{first * 1000:.0f} ms, {other.stack.title} {second * 1000:.0f} ms: {first / second:.2f}x"
+    bar = compare.start
+    return Figure(
+        f"start to the first answer against {other.stack.title}",
+        value,
+        f"{bar:.2f}x",
+        first <= bar * second,
+        timed=True,
+    )
+
+
+def _starts(subject: Subject, other: Subject) -> tuple[float, float]:
+    """The median seconds of STARTS starts of each, in turns; the first of each warms the caches."""
+    pairs = [(_start(subject), _start(other)) for _ in range(STARTS + 1)][1:]
+    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
 
 
 def _start(subject: Subject) -> float:

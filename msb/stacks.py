@@ -69,6 +69,19 @@ class Service(_Strict):
     unprobed: str = ""
 
 
+class Compare(_Strict):
+    """What the demo compares beside sizes and edits.
+
+    `page`: the URL path that is asked; `requests`: the least share of a peer's requests a second; `stack`: another
+    stack whose start is compared, and `start`: how many times as long this stack's may take.
+    """
+
+    page: str
+    requests: float = Field(gt=0)
+    stack: str
+    start: float = Field(gt=0)
+
+
 class Edit(_Strict):
     """A change to a generated project: replace `find` by `text` in `file`; an empty `find` appends (and creates)."""
 
@@ -86,7 +99,7 @@ class Edits(_Strict):
 
 
 class Stack(_Strict):
-    """One stack: its folder, option sets, permitted names, bases, budget and service."""
+    """One stack: its folder, option sets, permitted names, bases, budget, service and what it is compared with."""
 
     name: str
     title: str
@@ -102,6 +115,7 @@ class Stack(_Strict):
     budget: Budget
     service: Service
     edits: Edits
+    compare: Compare | None = None
 
     @property
     def template(self) -> Path:

@@ -1,6 +1,7 @@
 """Does every option set render to files that parse, say what was answered, and are clean on every system?"""
 
 import ast
+import html
 import json
 import re
 import statistics
@@ -50,7 +51,8 @@ def dockerfile_strings(text: str) -> list[str]:
     return [escape.sub(lambda found: found[1] or "an expanded variable", value) for value in quoted]
 
 
-def go_strings(text: str) -> list[str]:
+def quoted_strings(text: str) -> list[str]:
+    """The string literals in double quotes that Go and TypeScript write alike."""
     return [json.loads(found) for found in re.findall(r'"(?:[^"\\\n]|\\["\\nt])*"', text)]
 
 
@@ -66,8 +68,10 @@ READERS: dict[str, Callable[[str], object]] = {
     ".yml": yaml.safe_load,
     ".toml": tomllib.loads,
     ".hcl": hcl2.loads,
-    ".go": go_strings,
+    ".go": quoted_strings,
+    ".ts": quoted_strings,
     ".py": python_strings,
+    ".html": html.unescape,
     "Dockerfile": dockerfile_strings,
 }
 

@@ -72,7 +72,7 @@ def test_the_only_shell_is_the_mounted_one(host: Any, subject: Subject) -> None:
 
 
 def test_the_root_is_read_only_and_tmp_is_writable(host: Any) -> None:
-    refused = host.run("touch /app/planted")
+    refused = host.run("touch /planted")
     assert refused.rc != 0
     assert "Read-only file system" in refused.stderr
     assert host.run("touch /tmp/written").rc == 0
