@@ -19,18 +19,20 @@ from msb.image import Image
 from msb.stacks import Matrix, Stack
 
 FOLDER = Path(__file__).parent / "mutants"
+STAGE = r"^FROM \S+ AS (msb\d+\S*)$"
 
 
 def dockerfile(stack: str) -> str:
-    """The mutants of a stack: those of all stacks, those of its kind, then its own."""
+    """The mutants of a stack: its own, those of its kind, and all others but those that it has by the same name."""
     kind = "unprobed" if stacks.load().stack(stack).service.unprobed else "probed"
     paths = [FOLDER / name for name in ("Dockerfile", f"{kind}.Dockerfile", f"{stack}.Dockerfile")]
-    return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
+    common, *others = [path.read_text(encoding="utf-8") for path in paths if path.exists()]
+    own = set(re.findall(STAGE, "\n".join(others), re.MULTILINE))
+    blocks = [block for block in common.split("\n\n") if own.isdisjoint(re.findall(STAGE, block, re.MULTILINE))]
+    return "\n\n".join(blocks + others)
 
 
-IMAGES = {
-    name: re.findall(r"^FROM \S+ AS (msb\d+\S*)$", dockerfile(name), re.MULTILINE) for name in stacks.load().stacks
-}
+IMAGES = {name: re.findall(STAGE, dockerfile(name), re.MULTILINE) for name in stacks.load().stacks}
 PAIRS = [(stack, name) for stack, names in IMAGES.items() for name in names]
 PROJECTS: list[dict[str, Any]] = tomllib.loads((FOLDER / "projects.toml").read_text(encoding="utf-8"))["mutant"]
 VERIFIED = {f"MSB{number}" for number in (*range(101, 109), 203, 204, 206, 207, 208)}

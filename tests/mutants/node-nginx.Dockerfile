@@ -34,8 +34,8 @@ COPY <<'EOT' /srv/.env
 API=https://staging.example.com
 EOT
 
-# nginx as root.
-FROM runtime AS msb202-master
+# nginx as root, whose other processes give that up.
+FROM runtime AS msb202-root
 USER 0:0
 ENTRYPOINT ["/usr/sbin/nginx", "-e", "stderr", "-g", "daemon off; user nonroot nonroot;"]
 
