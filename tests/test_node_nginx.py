@@ -542,7 +542,7 @@ def test_a_person_is_told_when_the_api_fails_and_can_try_again(opened: Open, ser
     with serve({"/srv/config.json": '{"notesUrl": "/api/missing"}'}) as service:
         visit = opened(service)
         visit.go("/notes")
-        expect(visit.page.get_by_role("alert")).to_contain_text("/api/missing answered with status 404")
+        expect(visit.page.get_by_role("main").get_by_role("alert")).to_contain_text("/api/missing answered with status 404")
         visit.shot("api-error")
         visit.page.route("**/api/missing", lambda route: route.fulfill(json=[{"id": "1", "text": "It works again."}]))
         visit.page.get_by_role("button", name="Try again").click()
@@ -565,7 +565,7 @@ def test_a_broken_config_gives_a_message_and_no_blank_page(opened: Open, serve: 
         visit = opened(service)
         visit.go("/notes")
         visit.heading("This site is not set up correctly")
-        expect(visit.page.get_by_role("alert")).to_contain_text("/config.json")
+        expect(visit.page.get_by_role("main").get_by_role("alert")).to_contain_text("/config.json")
         visit.shot("broken-config")
         visit.clean()
 
