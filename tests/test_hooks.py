@@ -116,7 +116,7 @@ ACCEPTED = [
     ("project_slug", "a"),
     ("project_slug", "a1-2b-c"),
     ("project_slug", LONG[:40]),
-    ("project_slug", "console"),
+    ("project_slug", "conference"),
     ("port", "1024"),
     ("port", "65535"),
     ("image_repository", "app"),
