@@ -24,8 +24,8 @@ from msb.measure import Figure
 from msb.report import Report, RuleRow, StageRow, show
 from msb.stacks import OptionSet, Stack
 
-TREE_RULES = re.compile(r"MSB(10[1-8]|2\d\d|3\d\d|403|501)")
-"""The rules that together may take 2 s for one image; those of the layers may take 5 s."""
+TREE_RULES = re.compile(r"MSB(10[1-8]|20[13-8]|3\d\d|403|501)")
+"""The rules that together may take 2 s for one image; those of the layers may take 5 s. 202 waits for a start."""
 LAYER_RULES = re.compile(r"MSB(109|401|503)")
 
 

@@ -19,8 +19,8 @@ from msb.engine import Engine
 from msb.image import Archive, Image, Layer, Tree
 from msb.stacks import Matrix, Stack
 
-SCAN = re.compile(r"MSB(10[1-8]|2\d\d|3\d\d|403|501)")
-"""The rules that together may take SCAN_SECONDS for one image."""
+SCAN = re.compile(r"MSB(10[1-8]|20[13-8]|3\d\d|403|501)")
+"""The rules that together may take SCAN_SECONDS for one image; not 202, which waits for the service's start."""
 SCAN_SECONDS = 2.0
 IMAGE_ALONE = [code for code, rule in RULES.items() if not rule.needs]
 
@@ -47,9 +47,18 @@ def test_the_clean_image_keeps_the_promise(result: Result, code: str) -> None:
     assert (verdict.status, verdict.reason, [str(finding) for finding in verdict.findings]) == (Status.PASSED, "", [])
 
 
-def test_the_scan_of_one_image_is_quick(result: Result) -> None:
-    seconds = {code: verdict.seconds for code, verdict in result.verdicts.items() if SCAN.fullmatch(code)}
-    assert sum(seconds.values()) < SCAN_SECONDS, seconds
+def test_the_scan_of_one_image_is_quick(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> None:
+    """The quickest of three: a busy machine says nothing about the scan."""
+
+    def seconds() -> float:
+        with Image(engine, runtime) as image:
+            result = check(
+                Subject(engine, stack, matrix.contract, image), [code for code in RULES if SCAN.fullmatch(code)]
+            )
+        assert not result.having(Status.ERROR)
+        return sum(verdict.seconds for verdict in result.verdicts.values())
+
+    assert min(seconds() for _ in range(3)) < SCAN_SECONDS
 
 
 @pytest.mark.parametrize(
