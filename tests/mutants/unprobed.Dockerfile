@@ -1,6 +1,6 @@
-# --- Of stacks whose image states that it has no health check ---
+# --- Of stacks whose image has no health check ---
 
-# A health check that works, and contradicts the statement.
+# A health check, where stacks.toml says why there is none.
 FROM scripted AS msb304-contradicts
 HEALTHCHECK CMD ["/busybox/true"]
 
