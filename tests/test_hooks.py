@@ -139,7 +139,7 @@ def questions(stack: Stack) -> dict[str, object]:
 
 def reserved(stack: Stack) -> dict[str, list[str]]:
     template = json.loads((stack.template / "cookiecutter.json").read_text(encoding="utf-8"))
-    return template["_reserved"]
+    return template.get("_reserved", {})
 
 
 def literal(answer: str) -> str:

@@ -4,7 +4,7 @@
 # docker buildx bake release    what CI pushes: every platform, provenance, SBOM, registry cache
 
 variable "IMAGE" {
-  default = "{{ cookiecutter.image_repository }}"
+  default = "{{ cookiecutter.__image_repository }}"
 }
 
 variable "VERSION" {
