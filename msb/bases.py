@@ -19,7 +19,10 @@ _RECIPES = Path(__file__).parent / "stand_ins"
 _TARGETS = {
     "gcr.io/distroless/static-debian13:nonroot": "static",
     "gcr.io/distroless/static-debian13:debug-nonroot": "debug",
+    "debian:trixie-slim": "debian",
+    "eclipse-temurin:25-jdk-noble": "temurin",
     "golang:1.27-trixie": "golang",
+    "maven:3.9-eclipse-temurin-25-noble": "maven",
     "nginx:1.30-trixie": "nginx",
     "node:26-trixie-slim": "node",
     "python:3.14-slim-trixie": "python VERSION=3.14 SUITE=forky",
@@ -28,6 +31,7 @@ _TARGETS = {
 """Reference -> the stage of its recipe, and the recipe's arguments."""
 _BOTH = ("static", "debug")  # files only: built for two platforms without emulation
 _NODE = ("node-linux-{arch}@26", "npm@11")  # what node:26 is made of, as the npm registry's packages
+_MAVEN = "3.9.16"
 
 
 def ensure(engine: Engine, references: list[str]) -> dict[str, str]:
@@ -92,16 +96,21 @@ def _build(engine: Engine, references: list[str]) -> None:
     if unknown:
         raise MsbError(f"{unknown[0]} cannot be pulled, and there is no stand-in for it")
     engine.need_disk()
-    if not shutil.which("mmdebstrap"):
-        if os.geteuid() != 0:
-            raise MsbError("mmdebstrap is missing, and stand-ins are built with it: `apt-get install mmdebstrap`")
-        apt("install", "--no-install-recommends", "mmdebstrap")
+    _need("mmdebstrap", "mmdebstrap")
     with tempfile.TemporaryDirectory(prefix="msb-bases-") as folder:
         with step("Bootstrapping Debian 13 for the stand-ins"):
             _bootstrap(Path(folder) / "trixie.tar")
         for reference in references:
             with step(f"Building the stand-in of {reference}"):
                 _build_one(engine, _TARGETS[reference], reference, folder)
+
+
+def _need(program: str, package: str) -> None:
+    """Install the package of a host's program where it is missing; raise MsbError where that cannot be."""
+    if not shutil.which(program):
+        if os.geteuid() != 0:
+            raise MsbError(f"{program} is missing, and stand-ins are built with it: `apt-get install {package}`")
+        apt("install", "--no-install-recommends", package)
 
 
 def _bootstrap(archive: Path) -> None:
@@ -115,7 +124,8 @@ def _build_one(engine: Engine, stand_in: str, reference: str, context: str) -> N
     target, *arguments = stand_in.split()
     options = ["--platform", "linux/amd64,linux/arm64"] if target in _BOTH and engine.containerd else []
     options += [f"--build-arg={argument}" for argument in arguments]
-    for name, folder in (("go", _go), ("npm", lambda: _npm(Path(context) / "npm"))):
+    place = Path(context)
+    for name, folder in (("go", _go), ("npm", lambda: _npm(place / "npm")), ("mvn", lambda: _mvn(place / "mvn"))):
         if _copies(target, name):
             options.append(f"--build-context={name}={folder()}")
     engine.run(
@@ -125,9 +135,9 @@ def _build_one(engine: Engine, stand_in: str, reference: str, context: str) -> N
 
 
 def _recipe(target: str) -> Path:
-    """The recipe that has the stage: a family of stand-ins that changes by itself has a file of its own."""
-    own = _RECIPES / f"{target}.Dockerfile"
-    return own if own.exists() else _RECIPES / "Dockerfile"
+    """The first recipe that has the stage: a family of stand-ins that changes by itself has a file of its own."""
+    recipes = sorted(_RECIPES.iterdir())
+    return next((path for path in recipes if f" AS {target}\n" in path.read_text()), recipes[0])
 
 
 def _go() -> Path:
@@ -153,6 +163,18 @@ def _npm(folder: Path) -> Path:
     return folder
 
 
+def _mvn(folder: Path) -> Path:
+    """Unpack Maven in `folder`, from the archive that the host's Maven copies from Maven Central."""
+    _need("mvn", "maven")
+    command = ["mvn", "--batch-mode", "--quiet", "dependency:copy", f"-DoutputDirectory={folder}"]
+    command += [f"-Dartifact=org.apache.maven:apache-maven:{_MAVEN}:tar.gz:bin"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise MsbError(f"mvn dependency:copy failed: {(result.stdout.strip().splitlines() or ['no message'])[0]}")
+    shutil.unpack_archive(folder / f"apache-maven-{_MAVEN}-bin.tar.gz", folder)
+    return folder / f"apache-maven-{_MAVEN}"
+
+
 def _copies(target: str, context: str) -> bool:
     """Whether the recipe of a stage copies from a named context."""
     return f"--from={context} ".encode() in _recipe(target).read_bytes()
@@ -164,4 +186,5 @@ def _fingerprint(stand_in: str) -> str:
     parts = [_recipe(target).read_bytes()]
     parts += [(_go() / "VERSION").read_bytes()] if _copies(target, "go") else []
     parts += [" ".join(_NODE).encode()] if _copies(target, "npm") else []
+    parts += [_MAVEN.encode()] if _copies(target, "mvn") else []
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
