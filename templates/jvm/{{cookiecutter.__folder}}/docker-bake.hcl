@@ -1,0 +1,83 @@
+# docker buildx bake            the runtime image
+# docker buildx bake debug      the same with a shell
+# docker buildx bake test       the tests alone; no image
+# docker buildx bake release    what CI pushes: every platform, provenance, SBOM, registry cache
+
+variable "IMAGE" {
+  default = "{{ cookiecutter.__image_repository }}"
+}
+
+variable "VERSION" {
+  default = "0.0.0-dev"
+}
+
+variable "REVISION" {
+  default = "unknown"
+}
+
+variable "CREATED" {
+  default = "1970-01-01T00:00:00Z"
+}
+
+# Comma-separated platforms of a release.
+variable "PLATFORMS" {
+  default = "linux/amd64,linux/arm64"
+}
+
+# Where a release keeps its cache; empty for none.
+variable "CACHE" {
+  default = "${IMAGE}:cache"
+}
+
+# Path of a CA bundle, on networks that intercept TLS.
+variable "CA_CERTIFICATES" {
+  default = ""
+}
+
+group "default" {
+  targets = ["runtime"]
+}
+
+group "release" {
+  targets = ["published"]
+}
+
+# CI replaces this one by what docker/metadata-action writes.
+target "docker-metadata-action" {
+  tags = ["${IMAGE}:${VERSION}"]
+}
+
+target "_common" {
+  secret = CA_CERTIFICATES == "" ? [] : ["id=ca-certificates,src=${CA_CERTIFICATES}"]
+}
+
+target "runtime" {
+  inherits = ["_common", "docker-metadata-action"]
+  target   = "runtime"
+  args = {
+    VERSION  = VERSION
+    REVISION = REVISION
+    CREATED  = CREATED
+  }
+}
+
+target "debug" {
+  inherits = ["_common"]
+  target   = "debug"
+  tags     = ["${IMAGE}:debug"]
+}
+
+target "test" {
+  inherits = ["_common"]
+  target   = "test"
+  output   = ["type=cacheonly"]
+}
+
+target "published" {
+  inherits   = ["runtime"]
+  platforms  = split(",", PLATFORMS)
+  attest     = ["type=provenance,mode=max", "type=sbom"]
+  cache-from = CACHE == "" ? [] : ["type=registry,ref=${CACHE}"]
+  cache-to   = CACHE == "" ? [] : ["type=registry,ref=${CACHE},mode=max"]
+  output     = ["type=registry"]
+}
