@@ -118,7 +118,8 @@ def test_the_documents_tell_of_every_stage_in_the_dockerfiles_order(document: st
     dockerfile = (stack.template / "{{cookiecutter.__folder}}" / "Dockerfile").read_text(encoding="utf-8")
     stages = re.findall(r"^FROM .* AS (\S+)$", dockerfile, re.M)
     table = rows((ROOT / document).read_text(encoding="utf-8"), "| stage | its one job |")
-    assert [row[0].strip("`") for row in table] == stages
+    told = [row[0].strip("`") for row in table]
+    assert [stage for stage in told if stage in stages] == stages
 
 
 def test_the_workflows_matrix_covers_every_image_to_build(matrix: Matrix) -> None:

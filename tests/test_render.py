@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path, PureWindowsPath
+from xml.etree import ElementTree
 
 import hcl2
 import pytest
@@ -21,6 +22,7 @@ from cookiecutter.prompt import prompt_for_config
 from dockerfile_parse import DockerfileParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import Template
 from pytest_cookies.plugin import Cookies
 
 from msb import stacks
@@ -61,6 +63,10 @@ def python_strings(text: str) -> list[str]:
     return [value for value in constants if isinstance(value, str)]
 
 
+def xml_strings(text: str) -> list[str]:
+    return list(ElementTree.fromstring(text).itertext())  # noqa: S314 of our own template
+
+
 # File name or suffix: what reads it back. Other files are plain text.
 READERS: dict[str, Callable[[str], object]] = {
     ".json": json.loads,
@@ -72,6 +78,7 @@ READERS: dict[str, Callable[[str], object]] = {
     ".ts": quoted_strings,
     ".py": python_strings,
     ".html": html.unescape,
+    ".xml": xml_strings,
     "Dockerfile": dockerfile_strings,
 }
 
@@ -92,7 +99,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def mentions(stack: Stack, answer: str) -> list[Path]:
-    """Return the files of a stack's template, by path in a project, that use a free-text answer."""
+    """Return the files of a stack's template that use a free-text answer, by path under the project's folder."""
     template = stack.template / PROJECT
     uses = re.compile(rf"cookiecutter\.(__)?{answer}")
     return [path.relative_to(template) for path in files(template) if uses.search(path.read_text(encoding="utf-8"))]
@@ -105,7 +112,8 @@ def defaults(stack: Stack) -> dict[str, str]:
 def says(project: Path, stack: Stack, answers: dict[str, str]) -> None:
     """Assert that every file which holds free text parses and still says exactly what was answered."""
     for answer in FREE_TEXT:
-        rendered = [project / path for path in mentions(stack, answer) if (project / path).exists()]
+        names = [Template(str(path)).render(cookiecutter=answers) for path in mentions(stack, answer)]
+        rendered = [project / name for name in names if not name.endswith("/") and name]
         silent = [path for path in rendered if not any(answers[answer] in text for text in read_back(path))]
         assert silent == []
 
@@ -180,7 +188,7 @@ def test_any_free_text_reads_back_from_every_file(
     cookies_session: Cookies, stack: Stack, name: str, description: str
 ) -> None:
     answers = {"project_name": name, "project_slug": "free-text", "description": description}
-    says(bake(cookies_session, stack, answers), stack, answers)
+    says(bake(cookies_session, stack, answers), stack, {**defaults(stack), **answers})
 
 
 def test_no_template_syntax_is_left_over(rendered: Rendered) -> None:
