@@ -47,7 +47,7 @@ class Figure:
 
 
 def commands(dockerfile: str, stage: str) -> list[str]:
-    """Return what a stage does from its source on as shell text, in order: ARG, COPY and RUN, without their mounts.
+    """Return what a stage does from its source on as shell text, in order: ARG, COPY and RUN, without their options.
 
     dockerfile: the file's text; stage: its name. A heredoc comes back as its body, an ARG's default as an export, a
     COPY from the context as a copy from CONTEXT.
@@ -65,7 +65,7 @@ def commands(dockerfile: str, stage: str) -> list[str]:
         text = line.removeprefix("RUN ")
         while text.endswith("\\"):
             text = text.removesuffix("\\") + next(lines)
-        text = re.sub(r"--mount=\S+\s*", "", text).strip()
+        text = re.sub(r"--(mount|network)=\S+\s*", "", text).strip()
         heredoc = re.fullmatch(r"<<-?['\"]?(\w+)['\"]?", text)
         if heredoc:
             text = "\n".join(iter(partial(next, lines), heredoc[1]))

@@ -91,11 +91,12 @@ class Edit(_Strict):
 
 
 class Edits(_Strict):
-    """The edits that the build rules make to a copy of a project."""
+    """The edits that rules and tests make to a copy of a project; `linted`: a fault that only its linter sees."""
 
     source: Edit
     test: Edit
     failing_test: Edit
+    linted: Edit
 
 
 class Stack(_Strict):
