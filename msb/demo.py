@@ -53,6 +53,7 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
             report.twin_bytes = kept["twin"].tree.size
             report.stages = [_weighed(row, subject, kept.get(row.name), stages[row.name]) for row in report.stages]
         report.figures += [rendering, measure.floor(subject, stack.bases[0])]
+        report.figures += [measure.part(subject, cut) for cut in stack.parts]
         _serve(subject)
         with step("Checking the contract"):
             result = check(subject)
@@ -80,6 +81,7 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
         with step("Rebuilding after edits, against the same commands bare"):
             report.figures.append(measure.source_edit(engine, stack, project, Path(work)))
             report.figures.append(measure.test_edit(engine, stack, project, Path(work)))
+            report.figures.append(measure.edited_layers(subject))
     show(report)
     return 1 if report.broken else 0
 

@@ -1,5 +1,6 @@
 """What the demo measures beside the contract: rebuilds against bare commands, sizes against their floor."""
 
+import os
 import re
 import shlex
 import statistics
@@ -15,15 +16,18 @@ from pathlib import Path
 from msb import project as projects
 from msb.contract.rules import Subject
 from msb.contract.service import running
+from msb.contract.size import changed_layers
 from msb.engine import Engine, program
 from msb.errors import MsbError
-from msb.image import Image
-from msb.stacks import Stack
+from msb.image import Image, Layer, Tree
+from msb.stacks import Part, Stack
 
 STARTS = 5
 """How many times a service is started to find how long that takes."""
 ROUNDS, SECONDS, CONNECTIONS = 5, 2, 32
 """How often, how long and by how many connections requests a second are measured."""
+START = 1.10
+"""How many times the start of a peer's image ours may take, unless stacks.toml says otherwise."""
 EDITS = 5
 """How many source edits are rebuilt and how many run bare; medians are compared, since machines are noisy."""
 CONTEXT = "/context"
@@ -47,7 +51,7 @@ class Figure:
 
 
 def commands(dockerfile: str, stage: str) -> list[str]:
-    """Return what a stage does from its source on as shell text, in order: ARG, COPY and RUN, without their mounts.
+    """Return what a stage does from its source on as shell text, in order: ARG, COPY and RUN, without their options.
 
     dockerfile: the file's text; stage: its name. A heredoc comes back as its body, an ARG's default as an export, a
     COPY from the context as a copy from CONTEXT.
@@ -65,7 +69,7 @@ def commands(dockerfile: str, stage: str) -> list[str]:
         text = line.removeprefix("RUN ")
         while text.endswith("\\"):
             text = text.removesuffix("\\") + next(lines)
-        text = re.sub(r"--mount=\S+\s*", "", text).strip()
+        text = re.sub(r"--(mount|network)=\S+\s*", "", text).strip()
         heredoc = re.fullmatch(r"<<-?['\"]?(\w+)['\"]?", text)
         if heredoc:
             text = "\n".join(iter(partial(next, lines), heredoc[1]))
@@ -123,10 +127,13 @@ def source_edit(engine: Engine, stack: Stack, project: Path, work: Path) -> Figu
     """Compare `docker build` after a one-line source edit with the same commands run bare, in turns.
 
     project: the generated project, already built; work: an empty folder for the copies. Bare, the commands of `build`
-    and `test` run one after the other, as a person types them, in what `test` has before the source enters it.
+    and `test` (or what the stack says in their place) run one after the other, as a person types them, in what `test`
+    has before the source enters it.
     """
     dockerfile = (project / "Dockerfile").read_text(encoding="utf-8")
     script = "\n".join(commands(dockerfile, "build") + commands(dockerfile, "test"))
+    if stack.edits.bare:
+        script = f"cp -R {CONTEXT}/. .\n{stack.edits.bare}"
     plain: list[float] = []
     wrapped: list[float] = []
     tag = f"msb-demo/{stack.name}:edited"
@@ -165,6 +172,35 @@ def test_edit(engine: Engine, stack: Stack, project: Path, work: Path) -> Figure
     return Figure("runtime image after a test-only edit", value, "same digest", same)
 
 
+def edited_layers(subject: Subject) -> Figure:
+    """Count the uncompressed bytes of each layer that a one-line source edit changes, which is what a pull brings."""
+    with changed_layers(subject) as changed:
+        sizes = {_place(layer): sum(entry.size for entry in layer.archive.entries.values()) for layer in changed}
+    value = ", ".join(f"{place} {size:,} bytes" for place, size in sizes.items())
+    size, whole = sum(sizes.values()), subject.image.tree.size
+    return Figure(
+        "layers that a one-line edit changes", f"{value}: {size / whole:.1%} of the image", "less", size < whole
+    )
+
+
+def _place(layer: Layer) -> str:
+    """The deepest folder that holds every file of a layer, or its only file."""
+    return "/" + os.path.commonpath([entry.path for entry in layer.archive.entries.values() if entry.kind != "folder"])
+
+
+def part(subject: Subject, cut: Part) -> Figure:
+    """Compare a folder of the runtime image with the base's folder that it is cut from, by the bytes of their files."""
+    with Image(subject.engine, cut.base) as base:
+        whole = _weight(base.tree, cut.original)
+    size = _weight(subject.image.tree, cut.path)
+    value = f"{size:,} bytes, {size / whole:.1%} of {whole:,}"
+    return Figure(f"{cut.path} against {cut.base}", value, f"{cut.share:.0%}", size <= cut.share * whole)
+
+
+def _weight(tree: Tree, folder: str) -> int:
+    return sum(entry.size for entry in tree if f"/{entry.path}".startswith(f"{folder}/") and not entry.hard)
+
+
 def floor(subject: Subject, base: str) -> Figure:
     """Compare the runtime image with what it cannot be without, both as tar archives.
 
@@ -184,6 +220,7 @@ def floor(subject: Subject, base: str) -> Figure:
 
 def peer(subject: Subject, name: str, image: Image) -> list[Figure]:
     """Compare the runtime image with a peer's of the same service: its size, and its start with the same command."""
+    bar = subject.stack.peers.get(name, START)
     size, other = subject.image.tree.size, image.tree.size
     first, second = _starts(subject, replace(subject, image=image))
     start = f"{first * 1000:.0f} ms, {name} {second * 1000:.0f} ms: {first / second:.2f}x"
@@ -191,7 +228,7 @@ def peer(subject: Subject, name: str, image: Image) -> list[Figure]:
         Figure(
             f"runtime image against {name}", f"{size:,} bytes, {size / other:.1%} of {other:,}", "less", size < other
         ),
-        Figure(f"start to the first answer against {name}", start, "1.10x", first <= 1.1 * second, timed=True),
+        Figure(f"start to the first answer against {name}", start, f"{bar:.2f}x", first <= bar * second, timed=True),
     ]
 
 

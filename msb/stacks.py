@@ -82,6 +82,15 @@ class Compare(_Strict):
     start: float = Field(gt=0)
 
 
+class Part(_Strict):
+    """A folder of the runtime image that is cut from one of a base: their absolute paths, and the largest share."""
+
+    path: str
+    base: str
+    original: str
+    share: float = Field(gt=0, le=1)
+
+
 class Edit(_Strict):
     """A change to a generated project: replace `find` by `text` in `file`; an empty `find` appends (and creates)."""
 
@@ -91,15 +100,25 @@ class Edit(_Strict):
 
 
 class Edits(_Strict):
-    """The edits that the build rules make to a copy of a project."""
+    """The edits that rules and tests make to a copy of a project.
+
+    `linted`: a fault that only its linter sees; `bare`: what a person types instead of a build, as shell text, or ""
+    for the commands of the stages build and test.
+    """
 
     source: Edit
     test: Edit
     failing_test: Edit
+    linted: Edit
+    bare: str = ""
 
 
 class Stack(_Strict):
-    """One stack: its folder, option sets, permitted names, bases, budget, service and what it is compared with."""
+    """One stack: its folder, option sets, permitted names, bases, budget, service and what it is compared with.
+
+    `parts`: what it cuts from its bases; `peers`: how many times the start of a peer its own may take, where that is
+    not measure.START.
+    """
 
     name: str
     title: str
@@ -116,6 +135,8 @@ class Stack(_Strict):
     service: Service
     edits: Edits
     compare: Compare | None = None
+    parts: list[Part] = Field(default_factory=list)
+    peers: dict[str, float] = Field(default_factory=dict)
 
     @property
     def template(self) -> Path:

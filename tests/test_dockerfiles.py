@@ -20,8 +20,8 @@ USER 65532:65532
 WORKDIR /
 FROM --platform=$BUILDPLATFORM gcr.io/distroless/static-debian13:debug-nonroot AS verify
 USER 0
-RUN --mount=type=bind,from=candidate,target=/tmp/image --mount=type=bind,source=docker,target=/tmp/docker \
-["/busybox/sh", "/tmp/docker/verify", "/tmp/image", "/verified"]
+RUN --network=none --mount=type=bind,from=candidate,target=/tmp/image \
+--mount=type=bind,source=docker,target=/tmp/docker ["/busybox/sh", "/tmp/docker/verify", "/tmp/image", "/verified"]
 COPY --from=test /out/tests-passed /
 FROM candidate AS debug
 COPY --from=toolbox /busybox/ /busybox/
@@ -119,6 +119,11 @@ def test_steps_before_the_source_get_the_ca_bundle_and_no_source(dockerfile: Doc
     assert "ADD" not in dict(steps)
     assert [value for name, value in steps if name == "RUN"]
     assert all("--mount=type=secret,id=ca-certificates," in value for name, value in steps if name == "RUN")
+
+
+def test_a_step_has_either_the_ca_bundle_or_no_network(dockerfile: Dockerfile) -> None:
+    for step in dockerfile.values("RUN"):
+        assert ("--mount=type=secret,id=ca-certificates," in step) != step.startswith("--network=none "), step
 
 
 def test_from_candidate_on_only_environment_health_and_entrypoint_differ_between_stacks(dockerfile: Dockerfile) -> None:

@@ -93,6 +93,16 @@ def test_a_test_only_edit_leaves_the_runtime_images_digest(engine: Engine, stack
     assert after == before
 
 
+def test_a_fault_that_only_the_linter_sees_fails_the_build_in_the_stage_test(
+    engine: Engine, stack: Stack, copy: Path
+) -> None:
+    projects.edit(copy, stack.edits.linted)
+    with pytest.raises(projects.BuildError) as failure:
+        projects.build(engine, copy, options=("--output=type=cacheonly",))
+    assert re.search(r"^ > \[test ", failure.value.log, re.MULTILINE)
+    assert Path(stack.edits.linted.file).name in failure.value.log
+
+
 @pytest.mark.parametrize(
     ("targets", "tag"), [((), "0.0.0-dev"), (("debug",), "debug"), (("test",), None)], ids=["default", "debug", "test"]
 )
