@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msb.engine import Engine
 from msb.errors import MsbError
-from msb.stacks import ROOT, Edit, Stack
+from msb.stacks import ROOT, Change, Stack
 
 
 class BuildError(MsbError):
@@ -53,19 +53,23 @@ def copy(project: Path, into: Path) -> Path:
     return Path(shutil.copytree(project, into, symlinks=True, dirs_exist_ok=True))
 
 
-def edit(project: Path, change: Edit) -> None:
-    """Apply one of stacks.toml's edits to a project in place; raise MsbError when its `find` text is not there.
+def edit(project: Path, changes: Change) -> Path:
+    """Apply one of stacks.toml's edits to a project in place, and return the file that it changes or adds.
 
+    Raises MsbError when the project has none of the edit's folders, or its file not the `find` text.
     `{n}` in the edit's text becomes the time in nanoseconds: an edit made twice differs, so that no step of an earlier
     build can pass for one that the edit leaves cached.
     """
+    change = next((change for change in changes if (project / change.file).parent.is_dir()), None)
+    if not change:
+        raise MsbError(f"the project has no folder for {changes[0].file}: mend the edit in stacks.toml")
     path = project / change.file
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if change.find not in text:
         raise MsbError(f"{change.file} does not hold {change.find!r}: mend the edit in stacks.toml")
-    path.parent.mkdir(parents=True, exist_ok=True)
     new = change.text.replace("{n}", str(time.time_ns()))
     path.write_text(text.replace(change.find, new, 1) if change.find else text + new, encoding="utf-8")
+    return path
 
 
 def build(

@@ -3,8 +3,9 @@
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from msb.errors import MsbError
 
@@ -99,6 +100,14 @@ class Edit(_Strict):
     text: str
 
 
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+Change = Annotated[list[Edit], BeforeValidator(_listed)]
+"""One edit, or one a language: the first whose folder the project has is meant."""
+
+
 class Edits(_Strict):
     """The edits that rules and tests make to a copy of a project.
 
@@ -106,10 +115,10 @@ class Edits(_Strict):
     for the commands of the stages build and test.
     """
 
-    source: Edit
-    test: Edit
-    failing_test: Edit
-    linted: Edit
+    source: Change
+    test: Change
+    failing_test: Change
+    linted: Change
     bare: str = ""
 
 

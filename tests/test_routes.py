@@ -94,11 +94,11 @@ def test_a_test_only_edit_leaves_the_runtime_images_digest(engine: Engine, stack
 
 
 def test_a_fault_that_only_the_linter_sees_fails_the_build(engine: Engine, stack: Stack, copy: Path) -> None:
-    projects.edit(copy, stack.edits.linted)
+    linted = projects.edit(copy, stack.edits.linted)
     with pytest.raises(projects.BuildError) as failure:
         projects.build(engine, copy, options=("--output=type=cacheonly",))
     assert re.search(r"^ > \[(build|test) ", failure.value.log, re.MULTILINE)
-    assert Path(stack.edits.linted.file).name in failure.value.log
+    assert linted.name in failure.value.log
 
 
 @pytest.mark.parametrize(
