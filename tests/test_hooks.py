@@ -270,7 +270,7 @@ def test_text_that_is_made_to_run_does_not(type_answers: Callable[[dict[str, str
     type_answers({"project_slug": "safe", "project_name": payload, "description": payload})
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_text_in_any_question_runs_or_writes_outside_its_folder(
     type_answers: Callable[[dict[str, str]], None], stack: Stack, data: st.DataObject
