@@ -110,7 +110,7 @@ def matrix() -> None:
         {"stack": stack.name, "options": options.name}
         for stack in stacks.load().stacks.values()
         for options in stack.option_sets
-        if options.build
+        if options.build is True
     ]
     print(json.dumps({"include": rows}))
 

@@ -3,7 +3,7 @@
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -36,10 +36,13 @@ class Contract(_Strict):
 
 
 class OptionSet(_Strict):
-    """One full answer to a stack's questions; questions that `answers` leaves out take their defaults."""
+    """One full answer to a stack's questions; questions that `answers` leaves out take their defaults.
+
+    `build`: whether its image is built; "pulled": where every base is pulled, because one of them has no stand-in.
+    """
 
     name: str
-    build: bool
+    build: bool | Literal["pulled"]
     answers: dict[str, str] = Field(default_factory=dict)
 
 

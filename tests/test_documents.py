@@ -128,7 +128,10 @@ def test_the_workflows_matrix_covers_every_image_to_build(matrix: Matrix) -> Non
     output = subprocess.run([sys.executable, "-m", *inner[1].split()], cwd=ROOT, capture_output=True, text=True).stdout
     found = {(row["stack"], row["options"]) for row in json.loads(output)["include"]}
     assert found == {
-        (stack.name, options.name) for stack in matrix.stacks.values() for options in stack.option_sets if options.build
+        (stack.name, options.name)
+        for stack in matrix.stacks.values()
+        for options in stack.option_sets
+        if options.build is True
     }
 
 
