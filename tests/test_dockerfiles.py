@@ -1,4 +1,4 @@
-"""Does every stack's Dockerfile have the one shape? Read as text, without an engine."""
+"""Does the Dockerfile of every option set have the one shape? Read as text, without an engine."""
 
 import re
 import subprocess
@@ -9,6 +9,8 @@ from typing import NamedTuple
 import pytest
 from dockerfile_parse import DockerfileParser
 
+from msb import project as projects
+from msb import stacks
 from msb.stacks import Stack
 
 BIN = Path(sys.executable).parent
@@ -32,8 +34,9 @@ ARG VERSION=0.0.0-dev REVISION=unknown CREATED=1970-01-01T00:00:00Z
 
 
 class Dockerfile(NamedTuple):
-    """A rendered Dockerfile; instructions: (name, value with single spaces), in order, comments left out."""
+    """A rendered Dockerfile of a stack; instructions: (name, value with single spaces), in order, without comments."""
 
+    stack: Stack
     path: Path
     lines: list[str]
     instructions: list[tuple[str, str]]
@@ -43,12 +46,17 @@ class Dockerfile(NamedTuple):
         return [value for name, value in self.instructions if name == instruction]
 
 
-@pytest.fixture(scope="module")
-def dockerfile(project: Path) -> Dockerfile:
+OPTION_SETS = [(stack, options) for stack in stacks.load().stacks.values() for options in stack.option_sets]
+
+
+@pytest.fixture(scope="module", params=OPTION_SETS, ids=lambda pair: f"{pair[0].name}-{pair[1].name}")
+def dockerfile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dockerfile:
+    stack, options = request.param
+    project = projects.render(stack, options.answers, tmp_path_factory.mktemp("dockerfile"))
     structure = DockerfileParser(str(project)).structure
     instructions = [(step["instruction"], " ".join(step["value"].split())) for step in structure]
     lines = (project / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    return Dockerfile(project / "Dockerfile", lines, [step for step in instructions if step[0] != "COMMENT"])
+    return Dockerfile(stack, project / "Dockerfile", lines, [step for step in instructions if step[0] != "COMMENT"])
 
 
 def test_the_designed_stages_stand_in_order_among_the_stacks_own(dockerfile: Dockerfile) -> None:
@@ -89,11 +97,11 @@ def test_update_bots_see_every_base_as_a_literal_name_and_tag(dockerfile: Docker
         assert all(source in own for source in re.findall(r"--from=(\S+)", value)), value
 
 
-def test_entrypoint_command_and_health_check_are_in_exec_form(dockerfile: Dockerfile, stack: Stack) -> None:
+def test_entrypoint_command_and_health_check_are_in_exec_form(dockerfile: Dockerfile) -> None:
     commands = [value for name in ("ENTRYPOINT", "CMD") for value in dockerfile.values(name)]
     assert dockerfile.values("ENTRYPOINT")
     health = dockerfile.values("HEALTHCHECK")
-    assert bool(health) != bool(stack.service.unprobed)
+    assert bool(health) != bool(dockerfile.stack.service.unprobed)
     commands += [value.partition("CMD ")[2] for value in health]
     assert all(re.fullmatch(r'\["/.*"\]', command) for command in commands)
 
