@@ -68,6 +68,11 @@ class Entry:
         return self.head == b"\x7fELF"
 
     @property
+    def modules(self) -> bool:
+        """Whether it holds the modules of a Java runtime, as the file lib/modules does."""
+        return self.head == b"\xda\xda\xfe\xca"
+
+    @property
     def program(self) -> bool:
         """Whether this file is something that can be run: machine code or a script with a #! line."""
         return self.elf or self.head.startswith(b"#!")

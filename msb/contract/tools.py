@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from msb.contract.rules import Need, Subject, names_like, rule
-from msb.image import Entry, Tree
+from msb.image import Tree
 
 _WHEEL = re.compile(r"([^-]+)(?:-.*)?\.(?:dist|egg)-info")
 _RECORDS = ("var/lib/dpkg/status.d/", "var/lib/dpkg/info/")
@@ -62,7 +62,7 @@ def owned_programs(subject: Subject) -> Iterator[tuple[str, str]]:
     tree = subject.image.tree
     sums = _checksums(tree)
     wheels = _wheel_files(tree)
-    for entry in _machine_code(tree):
+    for entry in (entry for entry in tree if entry.elf):
         if f"/{entry.path}".startswith(tuple(subject.stack.unpackaged)) or entry.path in wheels:
             continue
         if entry.path not in sums:
@@ -73,16 +73,17 @@ def owned_programs(subject: Subject) -> Iterator[tuple[str, str]]:
 
 @rule(105)
 def tool_fingerprints(subject: Subject) -> Iterator[tuple[str, str]]:
-    """No machine code holds the text that gives a build tool or a shell away, whatever the file is called.
+    """No machine code and no Java runtime holds the text that gives a build tool or a shell away, by whatever name.
 
-    Why: renaming a compiler does not disarm it. The texts are stacks.toml's fingerprints.
+    Why: renaming a compiler does not disarm it, and Java's is a module that needs no program of its own. The texts are
+    stacks.toml's fingerprints.
     Example: `MSB105 app/data: is gcc under another name`
     Fix: remove the file. If the service itself was meant, its text collides with a fingerprint: allow it by path.
     """
     texts = {text.encode(): name for name, text in subject.contract.content.fingerprints.items()}
     any_text = re.compile(b"|".join(map(re.escape, texts)))
-    for entry in _machine_code(subject.image.tree):
-        match = any_text.search(subject.image.tree.read(entry))
+    for entry in subject.image.tree:
+        match = any_text.search(subject.image.tree.read(entry)) if entry.elf or entry.modules else None
         if match:
             yield entry.path, f"is {texts[match.group()]} under another name"
 
@@ -177,10 +178,6 @@ def _sources(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
         if not entry.path.startswith(tuple(inside)) and subject.sources.match(entry.name):
             inside += [f"{entry.path}/"] if entry.kind == "folder" else []
             yield entry.path, "only a developer needs this"
-
-
-def _machine_code(tree: Tree) -> Iterator[Entry]:
-    return (entry for entry in tree if entry.elf)
 
 
 def _packages(tree: Tree) -> Iterator[tuple[str, str]]:

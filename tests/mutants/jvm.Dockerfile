@@ -1,0 +1,49 @@
+# --- Java's own ---
+
+FROM builder AS modules
+RUN jlink --add-modules java.se,jdk.compiler --compress zip-6 --output /compiler
+RUN jlink --add-modules java.se,jdk.jshell --output /shell
+WORKDIR /notes
+RUN echo 'module notes {}' >module-info.java && javac -d classes module-info.java && jmod create --class-path classes notes.jmod
+
+# The JDK, left in.
+FROM runtime AS msb101-jdk
+COPY --from=builder /opt/java/openjdk/ /opt/java/openjdk/
+
+# A launcher that stayed beside java.
+FROM runtime AS msb101-keytool
+COPY --from=builder /opt/java/openjdk/bin/keytool /opt/java/bin/keytool
+
+# The launcher of the compiler under a harmless name.
+FROM runtime AS msb105-javac
+COPY --from=builder /opt/java/openjdk/bin/javac /opt/java/bin/notes
+
+# A Java runtime with the compiler's module, which `java -m jdk.compiler/com.sun.tools.javac.Main` runs; compressed.
+FROM runtime AS msb105-compiler
+COPY --from=modules /compiler/lib/modules /opt/java/lib/modules
+
+# One with Java's shell, under another name.
+FROM runtime AS msb105-jshell
+COPY --from=modules /shell/lib/modules /app/data
+
+# A module that only jlink reads.
+FROM runtime AS msb106-jmods
+COPY --from=modules /notes/notes.jmod /opt/java/jmods/notes.jmod
+
+# Maven's repository where nobody looks for it.
+FROM runtime AS msb107-repository
+COPY <<'EOT' /app/repository/org/example/notes/1.0/notes-1.0.pom
+<project/>
+EOT
+
+# The sources of a library beside it.
+FROM runtime AS msb107-sources
+COPY --from=runtime /opt/healthcheck.jar /app/lib/notes-1.0-sources.jar
+
+# Libraries that the service can rewrite.
+FROM runtime AS msb207-libraries
+COPY --from=runtime --chmod=777 /app/lib/ /app/lib/
+
+# A command whose Java is not there.
+FROM runtime AS msb301-java
+ENTRYPOINT ["/opt/java/openjdk/bin/java", "-jar", "/app/app.jar"]
