@@ -285,6 +285,7 @@ def spoken(subject: Any, number: int) -> list[str]:
         (103, {"site/pipeline-1.dist-info/RECORD": b""}, []),
         (105, {"srv/page.html": b"how to read COLLECT_GCC_OPTIONS"}, []),
         (105, {"app/data": ELF + b"BusyBox v1.37"}, ["app/data"]),
+        (105, {"opt/data": b"\xda\xda\xfe\xca" + b"\0com/sun/tools/javac/main\0"}, ["opt/data"]),
         (105, {"app/x.so": ELF + b"Debian clang version 19.1.7"}, []),  # who compiled it, in .comment
         (106, {"usr/lib/libz.so.1": ELF, "usr/lib/libz.a": b"!<arch>"}, ["usr/lib/libz.a"]),
         (107, {"etc/ssl/certs/ca.crt": b"", "app/internal/x_test.go": b""}, ["app/internal/x_test.go"]),

@@ -106,6 +106,8 @@ def test_a_clean_candidate_passes_and_the_report_says_what_was_looked_at(verify:
                      ["MSB104 usr/lib/x.so"], id="104 its checksum differs"),
         pytest.param("elf app/server 'COLLECT_GCC_OPTIONS '", ["MSB105 app/server"], id="105 a compiler renamed"),
         pytest.param("printf '\\177ELF\\npath\\tcmd/go\\n' >app/server", ["MSB105 app/server"], id="105 go renamed"),
+        pytest.param("printf '\\332\\332\\376\\312\\0com/sun/tools/javac/main\\0' >app/data", ["MSB105 app/data"],
+                     id="105 a compiler among Java's modules"),
         pytest.param("mkdir -p usr/include; touch usr/include/zlib.h usr/lib/libz.a usr/lib/z.pc",
                      ["MSB106 usr/include/zlib.h", "MSB106 usr/lib/libz.a", "MSB106 usr/lib/z.pc"], id="106"),
         pytest.param("mkdir -p app/.git app/src; touch app/src/main.go app/go.sum app/requirements-dev.txt",
