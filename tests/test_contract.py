@@ -101,19 +101,19 @@ def test_the_command_says_what_it_did_not_look_at_and_why(
 def test_the_command_prints_findings_as_lines_and_as_json_and_exits_with_one(
     engine: Engine, stack: Stack, build_image: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "check", lambda subject: check(subject, {"MSB106", "MSB302"}))
+    monkeypatch.setattr(commands, "check", lambda subject: check(subject, {"MSB107", "MSB302"}))
     assert commands.contract(engine, stack, build_image) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "MSB302 ports: none is declared: write EXPOSE 8080" in lines
-    assert re.fullmatch(r"MSB106 \S+: only a compiler or linker reads this", lines[0])
-    assert re.fullmatch(r"MSB106: and \d+ more", lines[commands.SHOWN])
+    assert re.fullmatch(r"MSB107 \S+: only a developer needs this", lines[0])
+    assert re.fullmatch(r"MSB107: and \d+ more", lines[commands.SHOWN])
     assert lines[-1] == "0 rules passed, 2 spoke"
     assert commands.contract(engine, stack, build_image, as_json=True) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["summary"] == lines[-1]
     first = told["rules"][0]
-    assert (first["code"], first["status"]) == ("MSB106", "found")
-    assert f"MSB106 {first['findings'][0]['where']}: {first['findings'][0]['message']}" == lines[0]
+    assert (first["code"], first["status"]) == ("MSB107", "found")
+    assert f"MSB107 {first['findings'][0]['where']}: {first['findings'][0]['message']}" == lines[0]
 
 
 # --- verdicts ---
