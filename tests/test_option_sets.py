@@ -28,9 +28,9 @@ STEPS = {"MSB504", "MSB702", "MSB705", "MSB707"}
 
 
 def steps(project: Path) -> str:
-    """What a project's Dockerfile does: its text without comments and labels."""
+    """What a project's Dockerfile does: its text without comments, labels and the number of the port."""
     text = (project / "Dockerfile").read_text(encoding="utf-8")
-    return re.sub(r"^#.*\n|^LABEL (?:.*\\\n)*.*\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"^#.*\n|^LABEL (?:.*\\\n)*.*\n|^EXPOSE .*\n|\bPORT=\d+", "", text, flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="session")
