@@ -189,7 +189,10 @@ def _place(layer: Layer) -> str:
 
 
 def part(subject: Subject, cut: Part) -> Figure:
-    """Compare a folder of the runtime image with the base's folder that it is cut from, by the bytes of their files."""
+    """Compare a folder of the runtime image with the base's folder that it is cut from, by the bytes of their files.
+
+    Raises MsbError where one of them holds no file.
+    """
     with Image(subject.engine, cut.base) as base:
         whole = _weight(base.tree, cut.original)
     size = _weight(subject.image.tree, cut.path)
@@ -198,7 +201,10 @@ def part(subject: Subject, cut: Part) -> Figure:
 
 
 def _weight(tree: Tree, folder: str) -> int:
-    return sum(entry.size for entry in tree if f"/{entry.path}".startswith(f"{folder}/") and not entry.hard)
+    size = sum(entry.size for entry in tree if f"/{entry.path}".startswith(f"{folder}/") and not entry.hard)
+    if not size:
+        raise MsbError(f"no file in {folder}: mend `parts` in stacks.toml")
+    return size
 
 
 def floor(subject: Subject, base: str) -> Figure:
@@ -301,7 +307,7 @@ def _starts(subject: Subject, other: Subject) -> tuple[float, float]:
 
 
 def _start(subject: Subject) -> float:
-    """Seconds from `docker run` to the first answer of the health path."""
+    """Seconds from `docker run` until the health path and the ready path have answered with 200."""
     start = time.monotonic()
     with running(subject):
         return time.monotonic() - start

@@ -1,12 +1,17 @@
 """How does the running image look from inside? Asked by testinfra over a busybox that is mounted read-only."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import chain, repeat
+from threading import Thread
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from msb.contract import Subject
+from msb.contract import service as services
 from msb.contract.service import Service, running
 from msb.engine import Engine
 from msb.errors import MsbError
@@ -96,7 +101,7 @@ def test_every_line_on_stdout_is_json_with_a_message(service: Service, stack: St
     service.get(stack.service.resource)
     lines = service.engine.run("logs", service.name).stdout.splitlines()
     assert lines
-    assert all(MESSAGES & json.loads(line).keys() for line in lines)
+    assert all(any(json.loads(line).get(name) for name in MESSAGES) for line in lines)
 
 
 def test_an_answer_names_its_request(service: Service, stack: Stack) -> None:
@@ -109,3 +114,55 @@ def test_a_look_into_a_stopped_container_is_an_error_and_no_failed_command(subje
         stopped.stop(5).wait(timeout=20)
         with pytest.raises(MsbError, match="cannot look inside"):
             stopped.inside.run("true")
+
+
+# --- the wait for a start ---
+
+
+def answering(statuses: Iterator[int]) -> HTTPServer:
+    """A server on a free port that answers with one status after the other."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(next(statuses))
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return HTTPServer(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Iterator[int]], Service]]:
+    """Make a service of a server's answers."""
+    servers = []
+
+    def start(statuses: Iterator[int]) -> Service:
+        server = answering(statuses)
+        servers.append(server)
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(Service, "published", server.server_port)
+        return Service(ANY, "no container", 0)
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_service_that_answers_with_errors_while_it_starts_is_waited_for(
+    started: Callable[[Iterator[int]], Service],
+) -> None:
+    service = started(chain([503, 503, 503], repeat(200)))
+    service.wait("/healthz")
+    assert service.get("/healthz").status == 200
+
+
+def test_a_service_that_goes_on_answering_with_errors_is_left_to_the_rules(
+    started: Callable[[Iterator[int]], Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "SETTLE", 0.2)
+    service = started(repeat(503))
+    service.wait("/healthz")
+    assert service.get("/healthz").status == 503

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 
 from python_on_whales.exceptions import DockerException
@@ -20,6 +21,8 @@ from msb.image import LABEL, remove
 
 START = 20.0
 """Seconds that a service may take to answer its health path."""
+SETTLE = 5.0
+"""Seconds from its first answer in which a service that still starts may answer with an error."""
 _POLL = 0.03
 _LOCKED: dict[str, Any] = {
     "read_only": True,
@@ -102,18 +105,25 @@ class Service:
             connection.close()
 
     def wait(self, path: str, seconds: float = START) -> None:
-        """Wait until `path` answers at all; raise StartError when the container ends or stays silent."""
-        end = time.monotonic() + seconds
+        """Wait until `path` answers with 200, or has answered with an error for SETTLE seconds, which is left to rules.
+
+        Raises StartError when the container ends, or stays silent for `seconds`.
+        """
+        answered, end = False, time.monotonic() + seconds
         while time.monotonic() < end:
             try:
-                self.get(path)
+                status = self.get(path).status
             except (OSError, http.client.HTTPException):
                 if self.ended:
                     raise StartError(f"the container ended: {self.last_line}") from None
-                time.sleep(_POLL)
             else:
-                return
-        raise StartError(f"{path} does not answer within {seconds:.0f} s")
+                if status == HTTPStatus.OK:
+                    return
+                if not answered:
+                    answered, end = True, time.monotonic() + SETTLE
+            time.sleep(_POLL)
+        if not answered:
+            raise StartError(f"{path} does not answer within {seconds:.0f} s")
 
     @property
     def ended(self) -> bool:
@@ -133,11 +143,11 @@ class Service:
 def running(
     subject: Subject, *, locked: bool = False, toolbox: bool = False, ready: bool = True, **options: Any
 ) -> Iterator[Service]:
-    """Run the subject's image; yield the service once its health path answers, and remove it whatever happens.
+    """Run the subject's image; yield the service once it is healthy and ready, and remove it whatever happens.
 
     locked: read-only root, tmpfs on /tmp, no capabilities, no new privileges, limits; toolbox: mount busybox for
     `inside`; ready: whether to wait; options: further arguments of python-on-whales' `run`.
-    Raises StartError when the container does not start or never answers.
+    Raises StartError when the container does not start or never answers; one that answers with errors is yielded late.
     """
     engine, image = subject.engine, subject.image
     if not image.ports:
@@ -155,7 +165,8 @@ def running(
         except DockerException as error:
             raise StartError(f"the container does not start: {_last_line(error.stderr)}") from None
         if ready:
-            service.wait(subject.stack.service.health)
+            for path in (subject.stack.service.health, subject.stack.service.ready):
+                service.wait(path)
         yield service
     finally:
         remove(engine, service.name)
