@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_cookies.plugin import Cookies
 
 from msb import bases as base_images
 from msb import engine as engines
 from msb import project as projects
 from msb import stacks
 from msb.engine import Engine
-from msb.stacks import ROOT, Matrix, Stack
+from msb.stacks import ROOT, Matrix, OptionSet, Stack
 
 IMAGES = f"msb-test-{os.getpid()}"
 """Where this session tags its images: two sessions on one engine leave each other alone."""
@@ -47,6 +48,23 @@ def matrix() -> Matrix:
 @pytest.fixture(scope="session", params=list(stacks.load().stacks))
 def stack(request: pytest.FixtureRequest, matrix: Matrix) -> Stack:
     return matrix.stack(request.param)
+
+
+Rendered = tuple[Path, Stack, OptionSet]
+OPTION_SETS = [(stack, options) for stack in stacks.load().stacks.values() for options in stack.option_sets]
+
+
+@pytest.fixture(scope="session", params=OPTION_SETS, ids=lambda pair: f"{pair[0].name}-{pair[1].name}")
+def rendered(request: pytest.FixtureRequest, cookies_session: Cookies) -> Rendered:
+    """One option set, rendered: the project, its stack and the option set."""
+    stack, options = request.param
+    return bake(cookies_session, stack, options.answers), stack, options
+
+
+def bake(cookies: Cookies, stack: Stack, answers: dict[str, str]) -> Path:
+    result = cookies.bake(template=str(stack.template), extra_context=answers)
+    assert result.exception is None
+    return result.project_path
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from conftest import Rendered
 from dockerfile_parse import DockerfileParser
 
-from msb import project as projects
-from msb import stacks
 from msb.stacks import Stack
 
 BIN = Path(sys.executable).parent
@@ -46,13 +45,9 @@ class Dockerfile(NamedTuple):
         return [value for name, value in self.instructions if name == instruction]
 
 
-OPTION_SETS = [(stack, options) for stack in stacks.load().stacks.values() for options in stack.option_sets]
-
-
-@pytest.fixture(scope="module", params=OPTION_SETS, ids=lambda pair: f"{pair[0].name}-{pair[1].name}")
-def dockerfile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dockerfile:
-    stack, options = request.param
-    project = projects.render(stack, options.answers, tmp_path_factory.mktemp("dockerfile"))
+@pytest.fixture(scope="module")
+def dockerfile(rendered: Rendered) -> Dockerfile:
+    project, stack, _ = rendered
     structure = DockerfileParser(str(project)).structure
     instructions = [(step["instruction"], " ".join(step["value"].split())) for step in structure]
     lines = (project / "Dockerfile").read_text(encoding="utf-8").splitlines()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import IMAGES
 
+from msb import measure
 from msb import project as projects
 from msb.contract import Subject
 from msb.contract.service import running
@@ -21,7 +22,6 @@ pytestmark = pytest.mark.parametrize("stack", ["jvm"], indirect=True, scope="ses
 
 Ask = Callable[..., Output]
 OUT_OF_MEMORY = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
-SHARE = 0.35  # of the JDK that the Java of the image may take
 DEVELOPERS = re.compile(
     r"jdk\.(compiler|jartool|javadoc|jconsole|jdeps|jlink|jpackage|jshell|jstatd|jcmd|hotspot\.agent)"
 )
@@ -179,17 +179,14 @@ def test_the_java_has_what_a_service_needs_and_nothing_of_a_developers(ask: Ask)
     assert [module for module in modules if DEVELOPERS.fullmatch(module)] == []
 
 
-def test_the_java_is_a_third_of_the_jdk_at_most_and_has_one_launcher(
-    engine: Engine, stack: Stack, runtime: str
-) -> None:
-    def size(image: Image, folder: str) -> int:
-        return sum(entry.size for entry in image.tree if entry.path.startswith(folder) and entry.kind == "file")
+def test_the_java_is_the_stated_share_of_the_jdk_at_most(subject: Subject) -> None:
+    figures = [measure.part(subject, cut) for cut in subject.stack.parts]
+    assert [figure.holds for figure in figures] == [True], figures
 
-    with Image(engine, runtime) as image, Image(engine, stack.builder) as builder:
-        java, jdk = size(image, "opt/java/"), size(builder, "opt/java/")
-        programs = {entry.path for entry in image.tree if entry.path.startswith("opt/java/") and entry.mode & 0o111}
-        programs = {path for path in programs if image.tree.entries[path].kind == "file" and ".so" not in path}
-    assert 0 < java <= SHARE * jdk
+
+def test_the_java_has_one_launcher(subject: Subject) -> None:
+    files = [entry for entry in subject.image.tree if entry.kind == "file" and entry.path.startswith("opt/java/")]
+    programs = {entry.path for entry in files if entry.mode & 0o111 and ".so" not in entry.path}
     assert programs == {"opt/java/bin/java", "opt/java/lib/jspawnhelper"}
 
 

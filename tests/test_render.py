@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import hcl2
 import pytest
 import yaml
+from conftest import Rendered, bake
 from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from dockerfile_parse import DockerfileParser
@@ -25,8 +26,7 @@ from hypothesis import strategies as st
 from jinja2 import Template
 from pytest_cookies.plugin import Cookies
 
-from msb import stacks
-from msb.stacks import OptionSet, Stack
+from msb.stacks import Stack
 from msb.sync import PROJECT
 
 FREE_TEXT = ("project_name", "description")
@@ -116,25 +116,6 @@ def says(project: Path, stack: Stack, answers: dict[str, str]) -> None:
         rendered = [project / name for name in names if not name.endswith("/") and name]
         silent = [path for path in rendered if not any(answers[answer] in text for text in read_back(path))]
         assert silent == []
-
-
-OPTION_SETS = [(stack, options) for stack in stacks.load().stacks.values() for options in stack.option_sets]
-
-
-@pytest.fixture(scope="session", params=OPTION_SETS, ids=lambda pair: f"{pair[0].name}-{pair[1].name}")
-def rendered(request: pytest.FixtureRequest, cookies_session: Cookies) -> tuple[Path, Stack, OptionSet]:
-    """One option set, rendered: the project, its stack and the option set."""
-    stack, options = request.param
-    return bake(cookies_session, stack, options.answers), stack, options
-
-
-def bake(cookies: Cookies, stack: Stack, answers: dict[str, str]) -> Path:
-    result = cookies.bake(template=str(stack.template), extra_context=answers)
-    assert result.exception is None
-    return result.project_path
-
-
-Rendered = tuple[Path, Stack, OptionSet]
 
 
 def test_every_file_parses_and_free_text_reads_back_as_it_was_answered(rendered: Rendered) -> None:
