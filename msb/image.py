@@ -7,13 +7,15 @@ import subprocess
 import tarfile
 import tempfile
 import uuid
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
 
+import zstandard
 from python_on_whales.exceptions import DockerException, NoSuchImage
 
 from msb.engine import Engine
@@ -23,6 +25,11 @@ LABEL = "msb"
 """The label (value "1") of every container that msb creates from an image."""
 HEAD = 4
 """Bytes of every file that are read with the tree: enough to tell ELF and #! files."""
+UNPACK: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"\x28\xb5\x2f\xfd": lambda packed: zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True),
+}
+"""First bytes of a compressed layer -> what reads it; OCI's media types name these two."""
 _LINKS = 40  # as Linux: a longer chain of links is a loop
 _KINDS = {
     tarfile.REGTYPE: "file",
@@ -297,20 +304,19 @@ class Saved:
         """Return the layers of the platform's image; raise MsbError when the archive has none that can be read."""
         try:
             return [Layer(name, Archive(self._unpacked(name))) for name in self._layer_names()]
-        except (KeyError, tarfile.TarError) as error:
+        except (KeyError, OSError, EOFError, tarfile.TarError, zlib.error, zstandard.ZstdError) as error:
             raise MsbError(f"cannot read what `docker save` wrote: {error}") from error
 
     def _unpacked(self, name: str) -> IO[bytes]:
-        """The layer's tar; a gzip one is unpacked to a file, for its members are read out of order."""
+        """The layer's tar; one that is compressed is unpacked to a file, for its members are read out of order."""
         stream = self._stream(name)
         magic = stream.read(4)
         stream.seek(0)
-        if magic == b"\x28\xb5\x2f\xfd":
-            raise MsbError(f"layer {name} is compressed with zstd, which this Python cannot read")
-        if not magic.startswith(b"\x1f\x8b"):
+        unpack = next((unpack for start, unpack in UNPACK.items() if magic.startswith(start)), None)
+        if not unpack:
             return stream
         file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-        with gzip.open(stream) as plain:
+        with unpack(stream) as plain:
             shutil.copyfileobj(plain, file)
         file.seek(0)
         return file

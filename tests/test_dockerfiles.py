@@ -23,11 +23,11 @@ FROM --platform=$BUILDPLATFORM gcr.io/distroless/static-debian13:debug-nonroot A
 USER 0
 RUN --network=none --mount=type=bind,from=candidate,target=/tmp/image \
 --mount=type=bind,source=docker,target=/tmp/docker ["/busybox/sh", "/tmp/docker/verify", "/tmp/image", "/verified"]
-COPY --from=test /out/tests-passed /
 FROM candidate AS debug
 COPY --from=toolbox /busybox/ /busybox/
 FROM candidate AS runtime
 COPY --from=verify /verified/ /
+COPY --from=test /out/tests-passed/ /
 ARG VERSION=0.0.0-dev REVISION=unknown CREATED=1970-01-01T00:00:00Z
 """
 

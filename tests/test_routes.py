@@ -18,6 +18,7 @@ from conftest import IMAGES
 
 from msb import project as projects
 from msb.engine import Engine, Output
+from msb.image import Image
 from msb.stacks import Stack
 
 LABELS = "org.opencontainers.image."
@@ -117,6 +118,22 @@ def test_bake_makes_the_image_that_its_target_names(
     if tag:
         shell = engine.run("run", "--rm", "--entrypoint", "/busybox/id", f"{bake}:{tag}", "-u", check=False)
         assert shell.stdout.strip() == ("65532" if tag == "debug" else "")
+
+
+def test_bake_packs_the_layers_of_docker_build_with_zstd_and_they_are_read_all_the_same(
+    engine: Engine, stack: Stack, copy: Path, runtime: str, tmp_path: Path
+) -> None:
+    tag = f"{IMAGES}/baked"
+    projects.edit(copy, stack.edits.source)  # a layer that `docker build` has packed already would stay as it is
+    projects.bake(engine, copy, tag=tag)
+    with Image(engine, tag) as baked, Image(engine, runtime) as built:
+        assert baked.config == built.config
+        layers = ([list(layer.archive.entries) for layer in image.layers] for image in (baked, built))
+        assert next(layers) == next(layers)
+    engine.run("image", "save", "--output", str(tmp_path / "saved.tar"), tag)
+    with tarfile.open(tmp_path / "saved.tar") as saved:
+        top = {content(saved, name)[:4] for name in json.loads(content(saved, "manifest.json"))[0]["Layers"]}
+    assert b"\x28\xb5\x2f\xfd" in top
 
 
 def test_a_release_has_platforms_provenance_sbom_cache_and_the_tags_that_ci_writes(

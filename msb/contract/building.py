@@ -31,13 +31,13 @@ def failing_test(subject: Subject) -> Iterator[tuple[str, str]]:
 
     Why: BuildKit skips a stage that nothing needs, and an image whose tests failed looks like any other.
     Example: `MSB701 docker build: makes an image though a unit test fails`
-    Fix: `verify` ends by copying the file /out/tests-passed that `test` makes last.
+    Fix: `runtime` copies the empty folder /out/tests-passed/ that `test` makes last.
     """
     with _copy(subject) as project:
         projects.edit(project, subject.stack.edits.failing_test)
         log = _failure(subject, project)
     if log is None:
-        yield "docker build", "makes an image though a unit test fails: let verify copy /out/tests-passed"
+        yield "docker build", "makes an image though a unit test fails: let runtime copy /out/tests-passed/"
     elif not re.search(r"^ > \[(?:\S+ )?test ", log, re.MULTILINE):
         yield "docker build", f"fails, but not in the stage test: {_error(log)}"
 
