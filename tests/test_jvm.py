@@ -15,7 +15,7 @@ from msb import project as projects
 from msb.contract import Subject
 from msb.contract.service import running
 from msb.engine import Engine, Output
-from msb.image import Image
+from msb.image import Image, Saved
 from msb.stacks import Matrix, Stack
 
 pytestmark = pytest.mark.parametrize("stack", ["jvm"], indirect=True, scope="session")
@@ -283,9 +283,40 @@ def test_the_service_starts_from_the_aot_cache(start: Callable[..., Output]) -> 
     assert {name for name, source in loaded.items() if "shared objects file" not in source} == set()
 
 
+def test_beans_come_from_code_that_the_build_wrote(start: Callable[..., Output]) -> None:
+    def written(*options: str) -> set[str]:
+        # Without the cache, which brings its classes whether they are used or not.
+        started = start("-XX:AOTMode=off", "-Xlog:class+load", *options)
+        assert started.returncode == 0
+        return set(re.findall(r"com\.example\.service\.(\w+__BeanDefinitions) ", started.stdout))
+
+    assert "NotesController__BeanDefinitions" in written()
+    assert written("-Dspring.aot.enabled=false") == set()
+
+
 def test_a_cache_that_does_not_fit_is_an_error_with_aot_mode_on(start: Callable[..., Output]) -> None:
     assert start("-XX:AOTMode=on", "-XX:+UseCompactObjectHeaders").returncode != 0
     assert start("-XX:+UseCompactObjectHeaders").returncode == 0
+
+
+def test_two_builds_of_one_source_differ_in_the_aot_cache_alone(
+    engine: Engine, project: Path, runtime: str, tmp_path: Path
+) -> None:
+    options = ["--no-cache-filter=build,jre,package,candidate,runtime", "--build-arg=SOURCE_DATE_EPOCH=1767225600"]
+    with Image(engine, runtime) as image:
+        platform = {"os": image.inspected["Os"], "architecture": image.inspected["Architecture"]}
+    builds = []
+    for number in range(2):
+        archive = tmp_path / f"{number}.tar"
+        output = f"--output=type=oci,dest={archive},rewrite-timestamp=true"
+        projects.build(engine, project, options=(*options, "--provenance=false", output))
+        saved = Saved(archive, platform, tmp_path)
+        builds.append({layer.name: set(layer.archive.entries) for layer in saved.layers()})
+        saved.close()
+    first, second = builds
+    assert len(first) == len(second)
+    differ = [*(first[name] for name in first.keys() - second), *(second[name] for name in second.keys() - first)]
+    assert differ == [{"app", "app/app.aot"}] * 2
 
 
 # --- what its owner does with it ---
