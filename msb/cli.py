@@ -129,6 +129,7 @@ def main() -> None:
     except MsbError as error:
         print(f"msb: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("msb: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what Typer makes of Ctrl-C, without a word
+            print("msb: interrupted", file=sys.stderr)
+        raise

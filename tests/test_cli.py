@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,18 +50,39 @@ def test_the_status_of_the_engine_is_told_without_changing_it(engine: Engine) ->
     assert f"client     {engine.command[0]}" in result.stdout
 
 
-def test_an_interrupted_contract_check_leaves_no_container_behind(engine: Engine, stack: Stack, runtime: str) -> None:
-    command = [sys.executable, "-m", "msb", "contract", runtime, "--stack", stack.name]
-    before = containers(engine)
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    end = time.monotonic() + 60
-    while containers(engine) == before and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.05)
-    assert containers(engine) != before, "it ended before it could be interrupted"
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start msb as a person at a terminal does: what a script starts in the background has Ctrl-C ignored."""
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command = [sys.executable, "-m", "msb", *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    finally:
+        signal.signal(signal.SIGINT, ours)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C: msb ends with the code that shells know, and with one line about it."""
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode not in (0, None)
+    assert process.returncode == 130
+    assert output.splitlines()[-1] == "msb: interrupted"
     assert "Traceback" not in output
+
+
+def test_an_interrupted_contract_check_leaves_no_container_behind(engine: Engine, stack: Stack, runtime: str) -> None:
+    before = containers(engine)
+    with started("contract", runtime, "--stack", stack.name) as process:
+        end = time.monotonic() + 60
+        while containers(engine) == before and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
+        assert containers(engine) != before, "it ended before it could be interrupted"
+        interrupt(process)
     assert containers(engine) == before
 
 
@@ -67,19 +90,13 @@ def test_an_interrupted_demo_build_says_so_and_leaves_no_container_behind(
     engine: Engine, stack: Stack, tmp_path: Path
 ) -> None:
     before = containers(engine)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "msb", "demo", "--stack", stack.name, "--output", str(tmp_path)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert process.stdout
-    for line in process.stdout:
-        if "Rendering" in line:
-            break
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode not in (0, None)
-    assert "Traceback" not in output
+    with started("demo", "--stack", stack.name, "--output", str(tmp_path)) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if "Rendering" in line:
+                break
+        time.sleep(0.5)
+        interrupt(process)
     assert containers(engine) == before
 
 
