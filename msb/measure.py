@@ -16,10 +16,9 @@ from pathlib import Path
 from msb import project as projects
 from msb.contract.rules import Subject
 from msb.contract.service import running
-from msb.contract.size import changed_layers
 from msb.engine import Engine, program
 from msb.errors import MsbError
-from msb.image import Image, Layer, Tree
+from msb.image import Entry, Image, Tree
 from msb.stacks import Part, Stack
 
 STARTS = 5
@@ -176,8 +175,7 @@ def test_edit(engine: Engine, stack: Stack, project: Path, work: Path) -> Figure
 
 def edited_layers(subject: Subject) -> Figure:
     """Count the uncompressed bytes of each layer that a one-line source edit changes, which is what a pull brings."""
-    with changed_layers(subject) as changed:
-        sizes = {_place(layer): sum(entry.size for entry in layer.archive.entries.values()) for layer in changed}
+    sizes = {_place(layer): sum(entry.size for entry in layer) for layer in subject.edited.layers}
     value = ", ".join(f"{place} {size:,} bytes" for place, size in sizes.items())
     size, whole = sum(sizes.values()), subject.image.tree.size
     return Figure(
@@ -185,9 +183,9 @@ def edited_layers(subject: Subject) -> Figure:
     )
 
 
-def _place(layer: Layer) -> str:
+def _place(layer: list[Entry]) -> str:
     """The deepest folder that holds every file of a layer, or its only file."""
-    return "/" + os.path.commonpath([entry.path for entry in layer.archive.entries.values() if entry.kind != "folder"])
+    return "/" + os.path.commonpath([entry.path for entry in layer if entry.kind != "folder"])
 
 
 def part(subject: Subject, cut: Part) -> Figure:

@@ -86,6 +86,7 @@ def test_on_the_untouched_bases_only_those_rules_speak_that_should(
 # --- the command ---
 
 
+@pytest.mark.parametrize("stack", ["go"], indirect=True)
 def test_the_command_says_what_it_did_not_look_at_and_why(
     engine: Engine, stack: Stack, runtime: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +99,7 @@ def test_the_command_says_what_it_did_not_look_at_and_why(
     ]
 
 
+@pytest.mark.parametrize("stack", ["go"], indirect=True)
 def test_the_command_prints_findings_as_lines_and_as_json_and_exits_with_one(
     engine: Engine, stack: Stack, build_image: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

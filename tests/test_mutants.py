@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import remove
 
 from msb import project as projects
 from msb import stacks
@@ -93,7 +94,7 @@ def mutants(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Itera
         bake(engine, {"group": {"default": {"targets": list(tags)}}, "target": targets})
         yield {**tags, CLEAN: runtime}
     finally:
-        engine.run("image", "rm", "--force", *tags.values(), check=False)
+        remove(engine, tags.values())
 
 
 @pytest.fixture(scope="session")

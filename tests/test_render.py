@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import hcl2
 import pytest
 import yaml
-from conftest import Rendered, bake
+from conftest import OPTION_SETS, Rendered, bake, option_set_name
 from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from dockerfile_parse import DockerfileParser
@@ -202,21 +202,29 @@ def test_no_folder_is_empty(rendered: Rendered) -> None:
     assert [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
 
 
+def written_in(suffix: str) -> pytest.MarkDecorator:
+    """Ask only of the option sets whose projects have sources of a language."""
+    pairs = [(stack, options) for stack, options in OPTION_SETS if any((stack.template / PROJECT).rglob(f"*{suffix}"))]
+    assert pairs
+    return pytest.mark.parametrize("rendered", pairs, indirect=True, ids=option_set_name)
+
+
+@written_in(".go")
 def test_go_sources_are_formatted(rendered: Rendered) -> None:
     project, *_ = rendered
     go = Path(sys.executable).parent / "go"
     root = subprocess.run([go, "env", "GOROOT"], check=True, capture_output=True, text=True).stdout.strip()
     sources = [path for path in files(project) if path.suffix == ".go"]
     command = [Path(root) / "bin" / "gofmt", "-l", *sources]
-    assert not sources or subprocess.run(command, check=True, capture_output=True, text=True).stdout == ""
+    assert sources
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == ""
 
 
+@written_in(".py")
 def test_python_sources_are_formatted_and_lint_clean_also_with_the_longest_answers(
     rendered: Rendered, cookies: Cookies
 ) -> None:
     project, stack, _ = rendered
-    if not any(path.suffix == ".py" for path in files(project)):
-        return
     long = bake(cookies, stack, {"project_name": "n" * 200, "project_slug": "s" * 40, "description": "d" * 200})
     ruff = Path(sys.executable).parent / "ruff"
     for folder in (project, long):

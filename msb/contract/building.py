@@ -50,10 +50,7 @@ def cached_dependencies(subject: Subject) -> Iterator[tuple[str, str]]:
     Example: `MSB702 deps: RUN go mod download: runs again after a source edit`
     Fix: bind-mount only manifests and lock files into `deps`; copy the source in the stages after it.
     """
-    with _copy(subject) as project:
-        projects.build(subject.engine, project, options=(_NO_IMAGE,))
-        projects.edit(project, subject.stack.edits.source)
-        log = projects.build(subject.engine, project, options=(_NO_IMAGE,)).log
+    log = subject.edited.log
     steps = {
         number: text
         for number, text in re.findall(r"^#(\d+) \[(?:\S+ )?deps \d+/\d+\] (.*)$", log, re.MULTILINE)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from python_on_whales.exceptions import DockerException
 
+from msb.contract.edited import Edited, edited
 from msb.engine import Engine
 from msb.errors import MsbError
 from msb.image import Image
@@ -82,6 +83,12 @@ class Subject:
     def sources(self) -> re.Pattern[str]:
         """Denied source names: stacks.toml's without those the stack keeps."""
         return names_like(name for name in self.contract.content.sources if name not in self.stack.keeps)
+
+    @cached_property
+    def edited(self) -> Edited:
+        """What a source edit of the project does, built when it is first asked for."""
+        assert self.project  # noqa: S101 the need of the rules that ask
+        return edited(self.engine, self.stack, self.project)
 
 
 Look = Callable[[Subject], Iterator[tuple[str, str]]]

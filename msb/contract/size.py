@@ -1,15 +1,8 @@
 """5xx: size and layers."""
 
-import tempfile
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-from msb import project as projects
 from msb.contract.rules import Need, Subject, rule
-from msb.errors import MsbError
-from msb.image import Image, Layer
 
 
 @rule(501)
@@ -49,40 +42,7 @@ def layers_by_change(subject: Subject) -> Iterator[tuple[str, str]]:
     Fix: lay out what changes at another rate as a tree of its own in `package`, and copy it by itself.
     """
     places = tuple(subject.stack.changes)
-    with changed_layers(subject) as changed:
-        for entry in (entry for layer in changed for entry in layer.archive.entries.values()):
-            path = f"/{entry.path}/" if entry.kind == "folder" else f"/{entry.path}"
-            if not path.startswith(places) and not any(place.startswith(path) for place in places):
-                yield entry.path, "is in a layer that a source edit changes"
-
-
-@contextmanager
-def changed_layers(subject: Subject) -> Iterator[list[Layer]]:
-    """Build two source edits and give the second image's layers that the first has not, base first.
-
-    Raises MsbError when there is none.
-    """
-    with tempfile.TemporaryDirectory(prefix="msb-layers-") as folder:
-        with _edited(subject, Path(folder) / "first") as before:
-            known = before.inspected["RootFS"]["Layers"]
-        with _edited(subject, Path(folder) / "second") as after:
-            names = after.inspected["RootFS"]["Layers"]
-            changed = [layer for name, layer in zip(names, after.layers, strict=True) if name not in known]
-            if not changed:
-                raise MsbError("the edit of stacks.toml changes no layer, so nothing can be said")
-            yield changed
-
-
-@contextmanager
-def _edited(subject: Subject, into: Path) -> Iterator[Image]:
-    """The runtime image of an edit that was never built, for a cached one has the layers of its own time."""
-    assert subject.project  # noqa: S101 the rule's need
-    project = projects.copy(subject.project, into)
-    projects.edit(project, subject.stack.edits.source)
-    tag = f"msb-build:{uuid.uuid4().hex[:12]}"
-    try:
-        projects.build(subject.engine, project, tag=tag)
-        with Image(subject.engine, tag) as image:
-            yield image
-    finally:
-        subject.engine.run("image", "rm", "--force", tag, check=False)
+    for entry in (entry for layer in subject.edited.layers for entry in layer):
+        path = f"/{entry.path}/" if entry.kind == "folder" else f"/{entry.path}"
+        if not path.startswith(places) and not any(place.startswith(path) for place in places):
+            yield entry.path, "is in a layer that a source edit changes"
