@@ -44,12 +44,18 @@ def contract(
     image: Annotated[str, typer.Argument(help="The image to check.")],
     stack: StackOption = "go",
     build_image: Annotated[str | None, typer.Option(help="Its build stage as an image, for control 110.")] = None,
+    exceptions: Annotated[
+        Path | None, typer.Option(help="Its project's docker/contract.txt, whose `allow` lines hold here too.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """Check any image against the contract: one line a finding; exit 1 on findings, 2 when it could not look."""
+    from msb.contract import exceptions as allowed
     from msb.contract.command import contract
 
-    raise typer.Exit(contract(ensure_engine(), stacks.load().stack(stack), image, build_image, as_json))
+    chosen = stacks.load().stack(stack)
+    excepted = allowed.exceptions(exceptions) if exceptions else ()
+    raise typer.Exit(contract(ensure_engine(), chosen, image, build_image, excepted, as_json))
 
 
 @app.command()

@@ -44,6 +44,26 @@ def test_an_image_that_does_not_exist_is_one_line_and_exit_code_two(engine: Engi
     assert "msb-test/absent:none" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (None, "cannot be read: name a project's docker/contract.txt"),
+        ("allow MSB107 /app/x.c\n", "'allow MSB107 /app/x.c' is not allow CODE /PATH REASON, as in"),
+        ("allow MSB107 app/x.c it is needed\n", "is not allow CODE /PATH REASON, as in"),
+        ("allow 107 /app/x.c it is needed\n", "is not allow CODE /PATH REASON, as in"),
+    ],
+)
+def test_a_bad_file_of_exceptions_is_one_line_and_exit_code_two(tmp_path: Path, text: str | None, error: str) -> None:
+    file = tmp_path / "contract.txt"
+    if text:
+        file.write_text(text)
+    result = msb("contract", "an-image", "--exceptions", str(file), MSB_ENGINE="never")
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"msb: {file}: ")
+    assert error in line
+
+
 def test_the_status_of_the_engine_is_told_without_changing_it(engine: Engine) -> None:
     result = msb("engine", "--status")
     assert result.returncode == 0

@@ -6,7 +6,7 @@ import json
 import re
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from msb.contract import FAMILIES, PLANNED, RULES, Need, Result, Rule, Status, Subject, check, reference
 from msb.contract import command as commands
+from msb.contract.exceptions import Allowed, exceptions
 from msb.contract.page import FAMILIES as TITLES
 from msb.engine import Engine
 from msb.image import Archive, Image, Layer, Tree
@@ -179,6 +180,34 @@ def test_a_finding_is_printed_by_code_place_and_message(
     result = check(fake())
     assert str(result.findings[0]) == "MSB991 usr/bin/gcc: build tool in the runtime image"
     assert commands.exit_code(result) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "found", "allowed"),
+    [
+        ("# allow MSB107 /app/* not yet\n", ["app/a.c", "app/b.c"], []),
+        ("tool gcc\nallow MSB107 /app/a.* clients download it\n", ["app/b.c"], ["app/a.c"]),
+        ("allow MSB106 /app/* another rule\n", ["app/a.c", "app/b.c"], []),
+        ("  allow\tMSB107 /*.c all of them\n", [], ["app/a.c", "app/b.c"]),
+    ],
+)
+def test_what_the_owner_allows_is_told_as_allowed_and_is_no_finding(
+    fake: Callable[..., Subject], tmp_path: Path, lines: str, found: list[str], allowed: list[str]
+) -> None:
+    file = tmp_path / "contract.txt"
+    file.write_text(lines)
+    result = check(replace(fake({"app/a.c": b"", "app/b.c": b""}), exceptions=exceptions(file)), {"MSB107"})
+    verdict = result.verdicts["MSB107"]
+    assert [finding.where for finding in verdict.findings] == found
+    assert [finding.where for finding in verdict.allowed] == allowed
+    assert verdict.status is (Status.FOUND if found else Status.PASSED)
+    assert commands.summary(result).endswith(f", {len(allowed)} allowed by the project's exceptions") == bool(allowed)
+    assert len(json.loads(commands.to_json("an-image", "go", result))["rules"][0]["allowed"]) == len(allowed)
+
+
+def test_an_exception_covers_a_file_in_whichever_layer_it_is() -> None:
+    assert Allowed("MSB401", "/app/key").covers("MSB401", "app/key (layer 3)")
+    assert not Allowed("MSB401", "/app/key").covers("MSB401", "app/key2 (layer 3)")
 
 
 def test_every_rule_is_in_its_family_and_its_page_section_is_whole() -> None:

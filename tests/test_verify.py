@@ -5,15 +5,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import IMAGES
 
 from msb import project as projects
+from msb.contract import Subject, check
+from msb.contract.exceptions import exceptions
 from msb.engine import Engine, Output
+from msb.image import Image
 from msb.project import BuildError
-from msb.stacks import ROOT, Matrix
+from msb.stacks import ROOT, Matrix, Stack
 from msb.sync import contract_data
 
 SCRIPT = ROOT / "common" / "docker" / "verify"
@@ -236,8 +240,8 @@ def test_two_thousand_files_take_under_a_second_of_processor_time(verify: Verify
     assert float(user) + float(system) < 1
 
 
-def test_an_exception_lets_a_plain_docker_build_pass_that_failed_without_it(
-    engine: Engine, project: Path, tmp_path: Path
+def test_an_exception_lets_a_plain_docker_build_and_the_contract_pass_that_failed_without_it(
+    engine: Engine, matrix: Matrix, stack: Stack, project: Path, tmp_path: Path
 ) -> None:
     copy = projects.copy(project, tmp_path / "project")
     dockerfile = copy / "Dockerfile"
@@ -249,6 +253,11 @@ def test_an_exception_lets_a_plain_docker_build_pass_that_failed_without_it(
     with pytest.raises(BuildError) as error:
         projects.build(engine, copy, tag=tag)
     assert "MSB107 app/schema.c: source or development file" in error.value.log
-    with (copy / "docker" / "contract.txt").open("a") as contract:
+    data = copy / "docker" / "contract.txt"
+    with data.open("a") as contract:
         contract.write("allow MSB107 /app/schema.c clients download it\n")
     projects.build(engine, copy, tag=tag)
+    with Image(engine, tag) as image:
+        subject = Subject(engine, stack, matrix.contract, image)
+        for each, passes in ((subject, False), (replace(subject, exceptions=exceptions(data)), True)):
+            assert check(each, {"MSB107"}).ok == passes

@@ -5,6 +5,7 @@ from collections import Counter
 from contextlib import ExitStack
 
 from msb import stacks
+from msb.contract.exceptions import Allowed
 from msb.contract.rules import Result, Status, Subject, check
 from msb.engine import Engine
 from msb.image import Image
@@ -14,7 +15,14 @@ SHOWN = 20
 """Findings of one rule that are printed; the rest are counted. JSON has them all."""
 
 
-def contract(engine: Engine, stack: Stack, image: str, build_image: str | None = None, as_json: bool = False) -> int:
+def contract(
+    engine: Engine,
+    stack: Stack,
+    image: str,
+    build_image: str | None = None,
+    exceptions: tuple[Allowed, ...] = (),
+    as_json: bool = False,
+) -> int:
     """Check `image` against the contract of `stack`, print the verdicts, and return the exit code.
 
     0: no rule spoke; 1: findings; 2: no finding, but a rule could not look. Raises MsbError when there is no image.
@@ -26,6 +34,7 @@ def contract(engine: Engine, stack: Stack, image: str, build_image: str | None =
             contract=stacks.load().contract,
             image=opened.enter_context(Image(engine, image)),
             build_image=opened.enter_context(Image(engine, build_image)) if build_image else None,
+            exceptions=exceptions,
         )
         result = check(subject)
     print(to_json(image, stack.name, result) if as_json else "\n".join(lines(result)))
@@ -52,7 +61,7 @@ def lines(result: Result) -> list[str]:
 
 
 def summary(result: Result) -> str:
-    """How many rules passed, spoke, failed to look, and were not looked at, with the reasons."""
+    """How many rules passed, spoke, failed to look, and were not looked at, with the reasons; and what was allowed."""
     passed, found, errors = (len(result.having(status)) for status in (Status.PASSED, Status.FOUND, Status.ERROR))
     parts = [f"{passed} rules passed", f"{found} spoke"]
     if errors:
@@ -61,6 +70,9 @@ def summary(result: Result) -> str:
     if unseen:
         reasons = ", ".join(f"{count} {reason}" for reason, count in unseen.items())
         parts.append(f"{unseen.total()} not looked at ({reasons})")
+    allowed = sum(len(verdict.allowed) for verdict in result.verdicts.values())
+    if allowed:
+        parts.append(f"{allowed} allowed by the project's exceptions")
     return ", ".join(parts)
 
 
@@ -74,6 +86,7 @@ def to_json(image: str, stack: str, result: Result) -> str:
             "reason": verdict.reason,
             "seconds": round(verdict.seconds, 3),
             "findings": [{"where": finding.where, "message": finding.message} for finding in verdict.findings],
+            "allowed": [{"where": finding.where, "message": finding.message} for finding in verdict.allowed],
         }
         for verdict in result.verdicts.values()
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from python_on_whales.exceptions import DockerException
 
 from msb.contract.edited import Edited, edited
+from msb.contract.exceptions import Allowed
 from msb.engine import Engine
 from msb.errors import MsbError
 from msb.image import Image
@@ -51,7 +52,8 @@ class Finding:
 class Subject:
     """What is checked: an image and, for the rules that need them, what it was made from.
 
-    The images must have been entered (they are context managers). contract: the denied names of stacks.toml.
+    The images must have been entered (they are context managers). contract: the denied names of stacks.toml;
+    exceptions: what the project's owner allows.
     """
 
     engine: Engine
@@ -61,6 +63,7 @@ class Subject:
     build_image: Image | None = None
     twin: Image | None = None
     project: Path | None = None
+    exceptions: tuple[Allowed, ...] = ()
 
     def lacks(self, need: Need) -> bool:
         """Whether the subject comes without what a rule needs."""
@@ -128,11 +131,16 @@ def rule(number: int, *needs: Need) -> Callable[[Look], Look]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one rule. reason: why it was not looked at, or could not be; seconds of wall clock."""
+    """What came of one rule.
+
+    allowed: what would be findings, had the owner not allowed it; reason: why it was not looked at, or could not be;
+    seconds of wall clock.
+    """
 
     rule: Rule
     status: Status
     findings: tuple[Finding, ...] = ()
+    allowed: tuple[Finding, ...] = ()
     reason: str = ""
     seconds: float = 0.0
 
@@ -175,11 +183,13 @@ def _verdict(rule: Rule, subject: Subject) -> Verdict:
             return Verdict(rule, Status.NOT_LOOKED, reason=need.value)
     start = time.monotonic()
     try:
-        findings = tuple(Finding(rule.code, where, message) for where, message in rule.look(subject))
+        found = [Finding(rule.code, where, message) for where, message in rule.look(subject)]
     except Exception as error:  # whatever it was, the rule did not look: that is never a pass
         return Verdict(rule, Status.ERROR, reason=_reason(error), seconds=time.monotonic() - start)
-    status = Status.FOUND if findings else Status.PASSED
-    return Verdict(rule, status, findings, seconds=time.monotonic() - start)
+    seconds = time.monotonic() - start
+    allowed = tuple(one for one in found if any(each.covers(one.code, one.where) for each in subject.exceptions))
+    findings = tuple(one for one in found if one not in allowed)
+    return Verdict(rule, Status.FOUND if findings else Status.PASSED, findings, allowed, seconds=seconds)
 
 
 def _reason(error: Exception) -> str:
