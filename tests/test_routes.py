@@ -129,6 +129,7 @@ def test_bake_packs_a_layer_with_zstd_and_it_is_read_all_the_same(
         dockerfile.write(f"COPY <<NEW /srv/new\n{tmp_path}\nNEW\n")
     projects.bake(engine, copy, tag=tag)
     with Image(engine, tag) as baked, Image(engine, runtime) as built:
+        assert baked.config == built.config
         *same, new = baked.layers
         assert [set(layer.archive.entries) for layer in same] == [set(layer.archive.entries) for layer in built.layers]
         assert new.archive.read(new.archive.entries["srv/new"]) == f"{tmp_path}\n".encode()

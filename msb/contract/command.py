@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from msb import stacks
 from msb.contract.exceptions import Allowed
-from msb.contract.rules import Result, Status, Subject, check
+from msb.contract.rules import Finding, Result, Status, Subject, check
 from msb.engine import Engine
 from msb.image import Image
 from msb.stacks import Stack
@@ -85,9 +85,13 @@ def to_json(image: str, stack: str, result: Result) -> str:
             "status": verdict.status.value,
             "reason": verdict.reason,
             "seconds": round(verdict.seconds, 3),
-            "findings": [{"where": finding.where, "message": finding.message} for finding in verdict.findings],
-            "allowed": [{"where": finding.where, "message": finding.message} for finding in verdict.allowed],
+            "findings": [_told(finding) for finding in verdict.findings],
+            "allowed": [_told(finding) for finding in verdict.allowed],
         }
         for verdict in result.verdicts.values()
     ]
     return json.dumps({"image": image, "stack": stack, "summary": summary(result), "rules": rules}, indent=2)
+
+
+def _told(finding: Finding) -> dict[str, str]:
+    return {"where": finding.where, "message": finding.message}

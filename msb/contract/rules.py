@@ -28,7 +28,7 @@ class Need(Enum):
 
 
 class Status(StrEnum):
-    """The four verdicts: only `passed` says that the promise holds."""
+    """The four verdicts: only `passed` says that the promise holds, but for what the owner allows."""
 
     PASSED = "passed"
     FOUND = "found"
