@@ -3,11 +3,11 @@
 import ast
 import html
 import json
+import os
 import re
 import statistics
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -238,11 +238,13 @@ def test_rendering_twice_gives_the_same_bytes(rendered: Rendered, cookies: Cooki
     assert contents(bake(cookies, stack, options.answers)) == contents(project)
 
 
-def test_rendering_takes_less_than_half_a_second(cookies: Cookies, stack: Stack) -> None:
+def test_rendering_takes_less_than_half_a_second_of_a_processor(cookies: Cookies, stack: Stack) -> None:
+    """The hooks' time included; the clock on the wall would tell of what else the machine does."""
+
     def seconds() -> float:
-        start = time.perf_counter()
+        start = sum(os.times()[:4])
         bake(cookies, stack, {})
-        return time.perf_counter() - start
+        return sum(os.times()[:4]) - start
 
     assert statistics.median(seconds() for _ in range(5)) < 0.5
 
