@@ -19,6 +19,7 @@ from msb.contract import Status, Subject, check
 from msb.contract.behaviour import CLIENTS, stop_under_load
 from msb.contract.service import running
 from msb.engine import Engine
+from msb.errors import MsbError
 from msb.image import Image, Tree
 from msb.measure import Figure
 from msb.report import Report, RuleRow, StageRow, show
@@ -27,20 +28,22 @@ from msb.stacks import OptionSet, Stack
 TREE_RULES = re.compile(r"MSB(10[1-8]|20[13-8]|3\d\d|403|501)")
 """The rules that together may take 2 s for one image; those of the layers may take 5 s. 202 waits for a start."""
 LAYER_RULES = re.compile(r"MSB(109|401|503)")
+MARKER = ".made-by-msb-demo"
+"""The empty file that tells a folder of the demo's own, which it may delete, from a person's."""
 
 
 def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], output: Path) -> int:
     """Run the whole road for one option set of `stack`, print the report, return the exit code.
 
-    engine_of: finds an engine, or installs and starts one; output: the folder for the generated project, emptied
-    before. Exit code 0 when every rule holds, and every figure that is not a time; else 1. Raises MsbError when it
-    cannot go on.
+    engine_of: finds an engine, or installs and starts one; output: the folder for the generated project, new, empty or
+    of an earlier demo. Exit code 0 when every rule holds, and every figure that is not a time; else 1. Raises MsbError
+    when it cannot go on.
     """
+    clear(output)
     engine = engine_of()
     engine.need_disk()
     origins = bases.ensure(engine, stack.bases)
     with step(f"Rendering the {stack.title} service, option set {options.name}"):
-        shutil.rmtree(output, ignore_errors=True)
         project, rendering = _render(stack, options, output)
     report = Report(stack.title, project, origins, f"msb-demo/{stack.name}:runtime")
     stages = _build(engine, stack, project, report)
@@ -84,6 +87,19 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
             report.figures.append(measure.edited_layers(subject))
     show(report)
     return 1 if report.broken else 0
+
+
+def clear(output: Path) -> None:
+    """Make `output` an empty folder of the demo's own; raise MsbError when it holds anything that no demo made."""
+    try:
+        if output.is_dir() and any(output.iterdir()):
+            if not (output / MARKER).is_file():
+                raise MsbError(f"{output} is not empty and no demo made it: name a new folder, as --output /tmp/demo")
+            shutil.rmtree(output)
+        output.mkdir(parents=True, exist_ok=True)
+        (output / MARKER).touch()
+    except OSError as error:
+        raise MsbError(f"{output}: {error.strerror}: name a folder that can be made, as --output /tmp/demo") from error
 
 
 def left_behind(subject: Subject, tree: Tree) -> str:

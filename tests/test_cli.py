@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from msb import stacks
+from msb.demo import MARKER, clear
 from msb.engine import Engine
 from msb.stacks import ROOT, Stack
 
@@ -35,6 +36,27 @@ def test_no_engine_is_one_line_and_exit_code_two() -> None:
     assert result.stderr.splitlines() == [
         "msb: no Docker engine answers at DOCKER_HOST=tcp://127.0.0.1:1: start it, or unset DOCKER_HOST"
     ]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch], ids=["folder", "file"])
+def test_the_demo_deletes_nothing_that_it_did_not_make(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    mine = tmp_path / "letters"
+    make(mine)
+    output = mine if mine.is_file() else tmp_path
+    result = msb("demo", "--output", str(output), DOCKER_HOST="tcp://127.0.0.1:1")
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"msb: {output}")
+    assert line.endswith("as --output /tmp/demo")
+    assert mine.exists()
+
+
+def test_the_demo_empties_the_folder_of_an_earlier_one(tmp_path: Path) -> None:
+    output = tmp_path / "new"
+    clear(output)
+    (output / "project").mkdir()
+    clear(output)
+    assert [path.name for path in output.iterdir()] == [MARKER]
 
 
 def test_an_image_that_does_not_exist_is_one_line_and_exit_code_two(engine: Engine) -> None:
