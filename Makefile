@@ -10,7 +10,7 @@ go := GOTOOLCHAIN=local GOFLAGS= $(run)/go
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help setup demo test check lint fix sync docs lock clean
+.PHONY: help setup demo test check lint fix sync docs wheel lock clean
 
 help: ## list the targets
 	sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -48,9 +48,12 @@ sync: setup ## copy common/ and hooks/ into the templates (CHECK=1 only compares
 docs: setup ## write docs/contract.md from the rules (CHECK=1 only compares)
 	$(run)/python -m msb docs $(if $(CHECK),--check)
 
+wheel: setup ## build the tool that people install, into dist/
+	$(run)/uv build --quiet --wheel
+
 lock: setup ## write requirements.lock from pyproject.toml
 	$(run)/uv pip compile --quiet --upgrade --group dev pyproject.toml --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --output-file requirements.lock
 
 clean: ## remove the virtual environment and what demo and tests wrote
-	rm -rf .venv .demo .out .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .demo .out dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

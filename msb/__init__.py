@@ -1,1 +1,5 @@
-"""The collection's own tool: engine, bases, contract and report for the templates in this repository."""
+"""The tool of the msb-templates collection."""
+
+__version__ = "0.1.0"
+HOME = "https://github.com/org/msb-templates"
+"""Where the collection is."""

@@ -9,8 +9,9 @@ import tempfile
 from pathlib import Path
 
 from msb.console import step
-from msb.engine import Engine, apt
+from msb.engine import Engine
 from msb.errors import MsbError
+from msb.install import apt
 
 LABEL = "msb.stand-in"
 """The label of a stand-in; its value changes with the recipe. It stays visible on every image built from one."""

@@ -1,141 +1,115 @@
-"""The command line: `python -m msb COMMAND`. Every error is one line on standard error and exit code 2."""
+"""Proved container images: the contract checker, and in a clone the collection's own commands.
 
-import json
+Every error is one line on standard error and exit code 2.
+"""
+
+import signal
 import sys
+import traceback
+from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 
-from msb import bases as base_images
+import msb
 from msb import engine as engines
 from msb import stacks
-from msb.console import console
 from msb.errors import MsbError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-
-StackOption = Annotated[str, typer.Option("--stack", help="The stack, as stacks.toml names it.")]
-CheckOption = Annotated[bool, typer.Option("--check", help="Write nothing; fail on any difference.")]
-
-
-def ensure_engine() -> engines.Engine:
-    """Return an engine that answers; on a terminal the user is asked before one is installed or started."""
-    confirm = (lambda plan: typer.confirm(f"{plan} Go on?", default=True)) if engines.on_terminal() else None
-    return engines.ensure(confirm)
+_ENDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
+_ENDED = {getattr(signal, name): text for name, text in _ENDS.items() if hasattr(signal, name)}  # Windows has no SIGHUP
 
 
-@app.command()
-def demo(
-    stack: StackOption = "go",
-    options: Annotated[str, typer.Option(help="The option set, as stacks.toml names it.")] = "default",
-    output: Annotated[Path | None, typer.Option(help="The folder for the project; one under .demo by default.")] = None,
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"msb {msb.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _tool(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
-    """Render a stack, build its image, run it, check the contract, and report."""
-    from msb.demo import demo
-
-    chosen = stacks.load().stack(stack)
-    folder = output or stacks.ROOT / ".demo" / f"{chosen.name}-{options}"
-    raise typer.Exit(demo(chosen, chosen.option_set(options), ensure_engine, folder))
+    pass
 
 
 @app.command()
 def contract(
-    image: Annotated[str, typer.Argument(help="The image to check.")],
-    stack: StackOption = "go",
-    build_image: Annotated[str | None, typer.Option(help="Its build stage as an image, for control 110.")] = None,
-    exceptions: Annotated[
-        Path | None, typer.Option(help="Its project's docker/contract.txt, whose `allow` lines hold here too.")
+    image: Annotated[
+        str, typer.Argument(help="An image of the engine, or a path: what docker save wrote, or a root file system.")
+    ],
+    stack: Annotated[str, typer.Option(help="go, jvm, node-nginx, python or any.")] = stacks.ANY,
+    platform: Annotated[str, typer.Option(help="Only this one, as in linux/arm64.")] = "",
+    only: Annotated[list[str] | None, typer.Option(help="Only this rule, as in MSB101; may be repeated.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="All but this rule; may be repeated.")] = None,
+    run: Annotated[bool, typer.Option("--run", help="Also start the image, without a network, and ask it.")] = False,
+    build_image: Annotated[str, typer.Option(help="Its build stage as an image, for control 110.")] = "",
+    waivers: Annotated[
+        Path | None, typer.Option(help="A file with `allow` lines, as its project's docker/contract.txt.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+    json: Annotated[str, typer.Option(help="Write JSON to this file; - prints it instead of lines.")] = "",
+    sarif: Annotated[str, typer.Option(help="Write SARIF 2.1.0 to this file, or to -.")] = "",
+    junit: Annotated[str, typer.Option(help="Write JUnit's XML to this file, or to -.")] = "",
 ) -> None:
-    """Check any image against the contract: one line a finding; exit 1 on findings, 2 when it could not look."""
-    from msb.contract import exceptions as allowed
-    from msb.contract.command import contract
+    """Check an image against the contract: one line a finding; exit 1 on findings, 2 when a rule could not look."""
+    from msb.contract import exceptions
+    from msb.contract.command import Asked, contract
 
-    chosen = stacks.load().stack(stack)
-    excepted = allowed.exceptions(exceptions) if exceptions else ()
-    raise typer.Exit(contract(ensure_engine(), chosen, image, build_image, excepted, as_json))
-
-
-@app.command()
-def engine(
-    status: Annotated[bool, typer.Option("--status", help="Only say what there is.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop the engine that msb started.")] = False,
-) -> None:
-    """Find the Docker engine, or install and start one."""
-    if stop:
-        console.print("stopped" if engines.stop() else "msb has started no engine here")
-        return
-    found = engines.find() if status else ensure_engine()
-    if not found:
-        raise MsbError("no Docker engine answers: `python -m msb engine` starts one, `--status` only looks")
-    console.print(engines.describe(found))
+    matrix = stacks.load()
+    asked = Asked(
+        image,
+        matrix.any if stack == stacks.ANY else matrix.stack(stack),
+        platform,
+        build_image,
+        only or (),
+        skip or (),
+        exceptions.exceptions(waivers) if waivers else (),
+        run,
+        {form: file for form, file in (("json", json), ("sarif", sarif), ("junit", junit)) if file},
+    )
+    raise typer.Exit(contract(asked, _engine))
 
 
-@app.command()
-def bases(
-    stack: StackOption = "go",
-    remove: Annotated[bool, typer.Option("--remove", help="Take the stand-ins away.")] = False,
-) -> None:
-    """Pull a stack's base images, or build stand-ins for them."""
-    chosen = stacks.load().stack(stack)
-    if remove:
-        found = engines.find()
-        names = base_images.remove(found) if found else []
-        console.print("\n".join(f"removed {name}" for name in names) or "there are no stand-ins")
-        return
-    for reference, origin in base_images.ensure(ensure_engine(), chosen.bases).items():
-        console.print(f"{origin:9} {reference}")
+if find_spec("msb.workshop"):
+    from msb import workshop
+
+    app.registered_commands += workshop.app.registered_commands
 
 
-@app.command()
-def sync(check: CheckOption = False) -> None:
-    """Copy common/ and hooks/ into every template."""
-    from msb.sync import sync
-
-    _report(sync(check), check, "make sync")
-
-
-@app.command()
-def docs(check: CheckOption = False) -> None:
-    """Write docs/contract.md from the rules' docstrings."""
-    from msb.contract import reference
-
-    page, text = stacks.ROOT / "docs" / "contract.md", reference()
-    stale = [] if page.exists() and page.read_text(encoding="utf-8") == text else [page]
-    if stale and not check:
-        page.write_text(text, encoding="utf-8", newline="\n")
-    _report(stale, check, "make docs")
+def _engine() -> engines.Engine:
+    """The engine that answers: a tool that looks at images installs and starts none."""
+    found = engines.find(builds=False)
+    if found:
+        return found
+    raise MsbError("no Docker engine answers: start it, or name a file that `docker save --output image.tar` wrote")
 
 
-@app.command()
-def matrix() -> None:
-    """Print the option sets as JSON, for the workflows' matrix."""
-    rows = [
-        {"stack": stack.name, "options": options.name}
-        for stack in stacks.load().stacks.values()
-        for options in stack.option_sets
-        if options.build is True
-    ]
-    print(json.dumps({"include": rows}))
-
-
-def _report(differences: list[Path], check: bool, remedy: str) -> None:
-    for path in differences:
-        print(f"{'stale' if check else 'wrote'} {path.relative_to(stacks.ROOT)}")
-    if differences and check:
-        raise MsbError(f"{len(differences)} generated files are stale: run `{remedy}`")
+def _end(number: int, _: FrameType | None) -> None:
+    """End as Ctrl-C does: what was made is taken away on the way out."""
+    raise SystemExit(128 + number)
 
 
 def main() -> None:
-    """Run the command line; what the user can mend is one line, and Ctrl-C exits with 130."""
+    """Run the command line: what the user can fix is one line; an end by a signal says so; a crash exits with 2."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for number in _ENDED:
+        if number != signal.SIGINT and signal.getsignal(number) != signal.SIG_IGN:  # nohup's stays ignored
+            signal.signal(number, _end)
     try:
         app(standalone_mode=True)
     except MsbError as error:
         print(f"msb: {error}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as end:
-        if end.code == 130:  # what Typer makes of Ctrl-C, without a word
-            print("msb: interrupted", file=sys.stderr)
+        code = end.code if isinstance(end.code, int) else 0
+        if code > 128 and code - 128 in _ENDED:  # Typer makes 130 of Ctrl-C, without a word
+            print(f"msb: {_ENDED[signal.Signals(code - 128)]}", file=sys.stderr)
         raise
+    except Exception:
+        traceback.print_exc()
+        print(f"msb: this is a fault of msb, not of the image: please report it at {msb.HOME}/issues", file=sys.stderr)
+        sys.exit(2)

@@ -1,246 +1,95 @@
-"""An image read as data: its file tree, layers, configuration and history. Nothing of it is run."""
+"""An image read as data, whatever form it comes in: tree, layers, configuration, history. Nothing of it is run."""
 
-import gzip
 import json
 import shutil
 import subprocess
-import tarfile
 import tempfile
 import uuid
-import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Self
-
-import zstandard
-from python_on_whales.exceptions import DockerException, NoSuchImage
+from typing import Any, Self
 
 from msb.engine import Engine
-from msb.errors import MsbError
+from msb.errors import MsbError, SkippedError
+from msb.saved import Manifest, Saved
+from msb.tree import Archive, Entry, Folder, Layer, Merged, Tree, packed
+
+__all__ = ["LABEL", "Archive", "Entry", "Image", "Layer", "Saved", "Tree", "created", "images", "remove"]
 
 LABEL = "msb"
 """The label (value "1") of every container that msb creates from an image."""
-HEAD = 4
-"""Bytes of every file that are read with the tree: enough to tell ELF and #! files."""
-UNPACK: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"\x28\xb5\x2f\xfd": lambda packed: zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True),
-}
-"""First bytes of a compressed layer -> what reads it; OCI's media types name these two."""
-_LINKS = 40  # as Linux: a longer chain of links is a loop
-_KINDS = {
-    tarfile.REGTYPE: "file",
-    tarfile.AREGTYPE: "file",
-    tarfile.LNKTYPE: "file",
-    tarfile.DIRTYPE: "folder",
-    tarfile.SYMTYPE: "link",
-    tarfile.CHRTYPE: "device",
-    tarfile.BLKTYPE: "device",
-    tarfile.FIFOTYPE: "pipe",
-}
+_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.zst")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One path of a tree.
+class _Source(ABC):
+    """Where an image comes from. platform: as in linux/amd64."""
 
-    path: relative to the root, without a leading slash; kind: file, folder, link (symbolic), device or pipe;
-    mode: permission bits with setuid, setgid and sticky; size: bytes; target: where a link points, else "";
-    xattrs: names of the extended attributes; head: the first HEAD bytes of a file; hard: the path that this
-    hard link shares its content with, else "".
-    """
-
-    path: str
-    kind: str
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    target: str
-    xattrs: tuple[str, ...]
-    head: bytes
-    hard: str
+    platform: str
 
     @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.rpartition("/")[2]
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """User, Env, Entrypoint, Cmd, ExposedPorts, Labels, Healthcheck and so on."""
 
     @property
-    def elf(self) -> bool:
-        """Whether this file is machine code."""
-        return self.head == b"\x7fELF"
+    @abstractmethod
+    def history(self) -> list[str]:
+        """The instruction of each history entry, newest first."""
 
     @property
-    def modules(self) -> bool:
-        """Whether it holds the modules of a Java runtime, as the file lib/modules does."""
-        return self.head == b"\xda\xda\xfe\xca"
+    @abstractmethod
+    def digests(self) -> list[str]:
+        """The digest of each unpacked layer, from the first to the last."""
 
-    @property
-    def program(self) -> bool:
-        """Whether this file is something that can be run: machine code or a script with a #! line."""
-        return self.elf or self.head.startswith(b"#!")
+    @abstractmethod
+    def tree(self) -> Tree:
+        """The file tree."""
 
-
-class Archive:
-    """An uncompressed tar archive on disk, whose members are read when they are asked for."""
-
-    def __init__(self, source: Path | IO[bytes]) -> None:
-        self._file = source.open("rb") if isinstance(source, Path) else source
-        self._tar = tarfile.open(fileobj=self._file, mode="r:")  # noqa: SIM115
-
-    def close(self) -> None:
-        """Close the file."""
-        self._tar.close()
-        self._file.close()
-
-    @cached_property
-    def entries(self) -> dict[str, Entry]:
-        """Every member by path, in the archive's order."""
-        found: dict[str, Entry] = {}
-        for member in self._tar:
-            path = _clean(member.name)
-            if path:
-                found[path] = self._entry(path, member, found)
-        return found
-
-    @cached_property
-    def _members(self) -> dict[str, tarfile.TarInfo]:
-        return {_clean(member.name): member for member in self._tar}
-
-    def read(self, entry: Entry) -> bytes:
-        """Return a file's content; b"" for what is not a file."""
-        member = self._members[entry.hard or entry.path]
-        stream = self._tar.extractfile(member) if member.isreg() else None
-        return stream.read() if stream else b""
-
-    def _entry(self, path: str, member: tarfile.TarInfo, earlier: dict[str, Entry]) -> Entry:
-        hard = _clean(member.linkname) if member.islnk() else ""
-        head = b""
-        if hard:
-            head = earlier[hard].head if hard in earlier else b""
-        elif member.isreg():
-            stream = self._tar.extractfile(member)
-            head = stream.read(HEAD) if stream else b""
-        return Entry(
-            path=path,
-            kind=_KINDS.get(member.type, "file"),
-            mode=member.mode & 0o7777,
-            uid=member.uid,
-            gid=member.gid,
-            size=earlier[hard].size if hard in earlier else member.size,
-            target=member.linkname if member.issym() else "",
-            xattrs=tuple(key[13:] for key in member.pax_headers if key.startswith("SCHILY.xattr.")),
-            head=head,
-            hard=hard,
-        )
+    @abstractmethod
+    def layers(self) -> list[Layer]:
+        """The layers from the first to the last; deleted files are still in them."""
 
 
-@dataclass(frozen=True)
-class Tree:
-    """An image's file tree, as a container of it would see it; size: bytes of the uncompressed export tar."""
-
-    archive: Archive
-    size: int
-
-    @property
-    def entries(self) -> dict[str, Entry]:
-        """Every entry by path."""
-        return self.archive.entries
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self.archive.entries.values())
-
-    def read(self, entry: Entry) -> bytes:
-        """Return a file's content."""
-        return self.archive.read(entry)
-
-    def text(self, path: str) -> str | None:
-        """Return the text of the file at `path`, links followed, or None when there is none."""
-        entry = self.resolve(path)
-        return self.read(entry).decode("utf-8", "replace") if entry and entry.kind == "file" else None
-
-    def resolve(self, path: str) -> Entry | None:
-        """Return the entry that `path` leads to with every link on the way followed, or None."""
-        left = [part for part in path.split("/") if part not in ("", ".")]
-        place: list[str] = []
-        followed = 0
-        while left:
-            part = left.pop(0)
-            if part == "..":
-                place = place[:-1]
-                continue
-            entry = self.entries.get("/".join([*place, part]))
-            if entry is None:
-                return None
-            if entry.kind != "link":
-                place.append(part)
-                continue
-            followed += 1
-            if followed > _LINKS:
-                return None
-            if entry.target.startswith("/"):
-                place = []
-            left = [step for step in entry.target.split("/") if step not in ("", ".")] + left
-        return self.entries.get("/".join(place))
-
-    def which(self, program: str, path: str) -> Entry | None:
-        """Return the file that running `program` with PATH=`path` (folders separated by colons) would start."""
-        folders = [""] if "/" in program else path.split(":")
-        for folder in folders:
-            entry = self.resolve(f"{folder}/{program}")
-            if entry and entry.kind == "file" and entry.mode & 0o111:
-                return entry
-        return None
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of an image: its digest (sha256:...) or path in the archive, and its members by path."""
-
-    name: str
-    archive: Archive
-
-
-@dataclass
 class Image:
-    """An image of an engine; use it as a context manager, which removes the temporary files.
+    """An image and what can be read of it; use it as a context manager, which removes the temporary files.
 
-    Raises MsbError on entering when there is no such image.
+    engine: the engine that has it, or None; reference: its name, or the path it was read from. Without a source it is
+    the engine's image of that name, and entering raises MsbError when there is none.
     """
 
-    engine: Engine
-    reference: str
-    _folder: Path = field(default_factory=Path, init=False, repr=False)
-    _open: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
+    def __init__(self, engine: Engine | None, reference: str, source: _Source | None = None) -> None:
+        self.engine = engine
+        self.reference = reference
+        self._given = source
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        try:
-            self.engine.client.image.inspect(self.reference)
-        except NoSuchImage:
-            raise MsbError(f"no such image: {self.reference} (`docker image ls` lists what there is)") from None
-        except DockerException as error:
-            raise MsbError(f"cannot look at image {self.reference!r}: {_last_line(error.stderr)}") from None
-        self._folder = Path(tempfile.mkdtemp(prefix="msb-image-"))
+        if self._given is None:
+            if self.engine is None:
+                raise MsbError(f"{self.reference}: an engine is needed to look at an image by its name")
+            self._given = self._open.enter_context(_engines(self.engine, self.reference))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
-    @cached_property
-    def inspected(self) -> dict[str, Any]:
-        """What `docker image inspect` says."""
-        found: list[dict[str, Any]] = json.loads(self.engine.run("image", "inspect", self.reference).stdout)
-        return found[0]
+    @property
+    def _source(self) -> _Source:
+        assert self._given is not None, "enter the image before you look"  # noqa: S101
+        return self._given
+
+    @property
+    def platform(self) -> str:
+        """What it runs on, as in linux/amd64."""
+        return self._source.platform
 
     @property
     def config(self) -> dict[str, Any]:
         """The image's configuration: User, Env, Entrypoint, Cmd, ExposedPorts, Labels, Healthcheck and so on."""
-        return self.inspected.get("Config") or {}
+        return self._source.config
 
     @property
     def env(self) -> dict[str, str]:
@@ -257,94 +106,172 @@ class Image:
         """The declared ports, in order."""
         return sorted(int(port.partition("/")[0]) for port in self.config.get("ExposedPorts") or {})
 
-    @cached_property
+    @property
     def history(self) -> list[str]:
         """The instruction of each history entry, newest first."""
-        lines = self.engine.run("history", "--no-trunc", "--format", "{{json .CreatedBy}}", self.reference).stdout
-        return [str(json.loads(line)) for line in lines.splitlines()]
+        return self._source.history
+
+    @property
+    def digests(self) -> list[str]:
+        """The digest of each unpacked layer, from the first to the last."""
+        return self._source.digests
 
     @cached_property
     def tree(self) -> Tree:
-        """The file tree, by `docker create` and `docker export`; it holds the engine's own /dev, /etc/hosts etc."""
+        """The file tree, as a container of it would see it."""
+        return self._source.tree()
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """The layers from the first to the last; deleted files are still in them."""
+        return self._source.layers()
+
+
+@contextmanager
+def images(reference: str, engine_of: Callable[[], Engine], platform: str = "") -> Iterator[list[Image]]:
+    """Yield the image, once for each of its platforms that is there: an engine's, a saved one or a root file system.
+
+    A path starts with / or . or is a file; everything else is the name of an image of the engine, which is asked for
+    only then. platform: only that one. Raises MsbError when there is nothing to look at.
+    """
+    with ExitStack() as entered:
+        path = _path(reference)
+        engine = None
+        if path and _is_root(path):
+            if platform:
+                raise MsbError(f"{reference}: a root file system does not say its platform: leave --platform out")
+            yield [Image(None, reference, _RootFolder(path))]
+            return
+        scratch = entered.enter_context(scratch_folder())
+        if path is None:
+            engine = engine_of()
+            _inspected(engine, reference)
+            path = _save(engine, reference, scratch)
+        saved = entered.enter_context(Saved(path, scratch))
+        chosen = [each for each in saved.manifests if not platform or _fits(each.platform, platform)]
+        if not chosen:
+            there = ", ".join(manifest.platform for manifest in saved.manifests)
+            raise MsbError(f"{reference} has nothing for {platform}: there is {there}")
+        yield [Image(engine, reference, _SavedImage(saved, manifest)) for manifest in chosen]
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder for unpacked layers, removed whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix="msb-image-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _SavedImage(_Source):
+    """One image of a saved set."""
+
+    def __init__(self, saved: Saved, manifest: Manifest) -> None:
+        self._saved = saved
+        self._manifest = manifest
+        self.platform = manifest.platform
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self._manifest.document.get("config") or {}
+
+    @property
+    def history(self) -> list[str]:
+        steps = self._manifest.document.get("history") or []
+        return [str(step.get("created_by", "")) for step in reversed(steps)]
+
+    @property
+    def digests(self) -> list[str]:
+        return list((self._manifest.document.get("rootfs") or {}).get("diff_ids") or [])
+
+    def tree(self) -> Tree:
+        merged = Merged([layer.archive for layer in self.layers()])
+        return Tree(merged, packed(merged.entries.values()))
+
+    def layers(self) -> list[Layer]:
+        return self._layers
+
+    @cached_property
+    def _layers(self) -> list[Layer]:
+        return self._saved.layers(self._manifest)
+
+
+class _RootFolder(_Source):
+    """A plain root file system: files, and nothing that an image says about itself."""
+
+    platform = ""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        raise SkippedError("a root file system has no configuration")
+
+    @property
+    def history(self) -> list[str]:
+        raise SkippedError("a root file system has no history")
+
+    @property
+    def digests(self) -> list[str]:
+        raise SkippedError("a root file system has no layers")
+
+    def tree(self) -> Tree:
+        folder = Folder(self._path)
+        return Tree(folder, packed(folder.entries.values()))
+
+    def layers(self) -> list[Layer]:
+        raise SkippedError("a root file system has no layers")
+
+
+class _Engines(_Source):
+    """An engine's image for this machine, read by the engine: its tree is there before it is saved and unpacked."""
+
+    def __init__(self, engine: Engine, reference: str, folder: Path, opened: ExitStack) -> None:
+        self._engine = engine
+        self._reference = reference
+        self._folder = folder
+        self._open = opened
+        self._inspected = _inspected(engine, reference)
+        parts = (self._inspected.get(key) for key in ("Os", "Architecture", "Variant"))
+        self.platform = "/".join(part for part in parts if part)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self._inspected.get("Config") or {}
+
+    @cached_property
+    def history(self) -> list[str]:
+        lines = self._engine.run("history", "--no-trunc", "--format", "{{json .CreatedBy}}", self._reference).stdout
+        return [str(json.loads(line)) for line in lines.splitlines()]
+
+    @property
+    def digests(self) -> list[str]:
+        return list((self._inspected.get("RootFS") or {}).get("Layers") or [])
+
+    def tree(self) -> Tree:
+        """By `docker create` and `docker export`; it holds the engine's own /dev, /etc/hosts and so on."""
         path = self._folder / "tree.tar"
-        with created(self.engine, self.reference) as container:
-            self.engine.client.container.export(container, path)
+        with created(self._engine, self._reference) as container:
+            self._engine.run("export", "--output", str(path), container)
         archive = Archive(path)
         self._open.callback(archive.close)
         return Tree(archive, path.stat().st_size)
 
-    @cached_property
     def layers(self) -> list[Layer]:
-        """The layers from the first to the last, by `docker save`; deleted files are still in them."""
-        path = self._folder / "saved.tar"
-        self.engine.run("image", "save", "--output", str(path), self.reference)
-        platform = {"os": self.inspected.get("Os"), "architecture": self.inspected.get("Architecture")}
-        saved = Saved(path, platform, self._folder)
-        self._open.callback(saved.close)
-        layers = saved.layers()
-        for layer in layers:
-            self._open.callback(layer.archive.close)
-        return layers
+        saved = self._open.enter_context(Saved(_save(self._engine, self._reference, self._folder), self._folder))
+        for manifest in saved.manifests:
+            if _fits(manifest.platform, self.platform):
+                return saved.layers(manifest)
+        raise MsbError(f"the saved image has nothing for {self.platform}")
 
 
-class Saved:
-    """What `docker save` wrote: an OCI layout, a classic archive, or (as the containerd store does) both in one."""
-
-    def __init__(self, path: Path, platform: dict[str, Any], folder: Path) -> None:
-        """platform: its os and architecture, as OCI writes them; folder: takes the unpacked layers."""
-        self._tar = tarfile.open(path)  # noqa: SIM115
-        self._platform = platform
-        self._folder = folder
-
-    def close(self) -> None:
-        """Close the file."""
-        self._tar.close()
-
-    def layers(self) -> list[Layer]:
-        """Return the layers of the platform's image; raise MsbError when the archive has none that can be read."""
-        try:
-            return [Layer(name, Archive(self._unpacked(name))) for name in self._layer_names()]
-        except (KeyError, OSError, EOFError, tarfile.TarError, zlib.error, zstandard.ZstdError) as error:
-            raise MsbError(f"cannot read what `docker save` wrote: {error}") from error
-
-    def _unpacked(self, name: str) -> IO[bytes]:
-        """The layer's tar; one that is compressed is unpacked to a file, for its members are read out of order."""
-        stream = self._stream(name)
-        magic = stream.read(4)
-        stream.seek(0)
-        unpack = next((unpack for start, unpack in UNPACK.items() if magic.startswith(start)), None)
-        if not unpack:
-            return stream
-        file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-        with unpack(stream) as plain:
-            shutil.copyfileobj(plain, file)
-        file.seek(0)
-        return file
-
-    def _layer_names(self) -> list[str]:
-        if "manifest.json" in self._tar.getnames():
-            return list(self._json("manifest.json")[0]["Layers"])
-        return self._from_index(self._json("index.json"))
-
-    def _from_index(self, index: dict[str, Any]) -> list[str]:
-        for descriptor in index["manifests"]:
-            platform = descriptor.get("platform")
-            if platform and any(platform.get(key) != value for key, value in self._platform.items()):
-                continue
-            document = self._json(_blob(descriptor["digest"]))
-            if "manifests" in document:
-                return self._from_index(document)
-            return [_blob(layer["digest"]) for layer in document["layers"]]
-        raise MsbError(f"the saved image has nothing for {self._platform['os']}/{self._platform['architecture']}")
-
-    def _json(self, name: str) -> Any:
-        return json.load(self._stream(name))
-
-    def _stream(self, name: str) -> IO[bytes]:
-        stream = self._tar.extractfile(name)
-        if stream is None:
-            raise KeyError(name)
-        return stream
+@contextmanager
+def _engines(engine: Engine, reference: str) -> Iterator[_Engines]:
+    with scratch_folder() as folder, ExitStack() as opened:
+        yield _Engines(engine, reference, folder, opened)
 
 
 @contextmanager
@@ -355,7 +282,8 @@ def created(engine: Engine, reference: str) -> Iterator[str]:
     """
     name = f"msb-{uuid.uuid4().hex[:12]}"
     try:
-        engine.client.container.create(reference, ["none"], name=name, labels={LABEL: "1"}, pull="never", workdir="/")
+        options = ("--name", name, "--label", f"{LABEL}=1", "--pull", "never", "--workdir", "/")
+        engine.run("create", *options, reference, "none")
         yield name
     finally:
         remove(engine, name)
@@ -366,14 +294,39 @@ def remove(engine: Engine, container: str) -> None:
     subprocess.run([*engine.command, "rm", "--force", "--volumes", container], capture_output=True, check=False)
 
 
-def _clean(path: str) -> str:
-    return path.strip("/").removeprefix("./").rstrip("/") if path not in (".", "./") else ""
+def _inspected(engine: Engine, reference: str) -> dict[str, Any]:
+    """What the engine says of an image; raises MsbError when it has none of that name."""
+    result = engine.run("image", "inspect", reference, check=False)
+    if result.returncode:
+        lines = result.stderr.strip().splitlines() or ["no message"]
+        if "no such" in lines[-1].lower():
+            raise MsbError(f"no such image: {reference} (`docker image ls` lists what there is)")
+        raise MsbError(f"cannot look at image {reference!r}: {lines[-1]}")
+    found: list[dict[str, Any]] = json.loads(result.stdout)
+    return found[0]
 
 
-def _blob(digest: str) -> str:
-    return "blobs/" + digest.replace(":", "/")
+def _save(engine: Engine, reference: str, folder: Path) -> Path:
+    path = folder / "saved.tar"
+    engine.run("image", "save", "--output", str(path), reference)
+    return path
 
 
-def _last_line(text: str | None) -> str:
-    lines = (text or "").strip().splitlines()
-    return lines[-1] if lines else "no message"
+def _path(reference: str) -> Path | None:
+    """The path that a reference is, or None for the name of an engine's image."""
+    path = Path(reference).expanduser()
+    if not reference.startswith((".", "/", "~")) and not reference.endswith(_ARCHIVES) and not path.is_file():
+        return None
+    if not path.exists():
+        raise MsbError(f"{reference}: there is no such file or folder")
+    return path
+
+
+def _is_root(path: Path) -> bool:
+    """Whether a folder is a root file system, and not a saved image."""
+    return path.is_dir() and not any((path / name).is_file() for name in ("oci-layout", "index.json", "manifest.json"))
+
+
+def _fits(platform: str, wanted: str) -> bool:
+    """Whether a platform is the wanted one, whose variant may be left out."""
+    return platform == wanted or platform.startswith(f"{wanted}/") or wanted.startswith(f"{platform}/")

@@ -16,9 +16,10 @@ from pathlib import Path
 from msb import project as projects
 from msb.contract.rules import Subject
 from msb.contract.service import running
-from msb.engine import Engine, program
+from msb.engine import Engine
 from msb.errors import MsbError
 from msb.image import Entry, Image, Tree
+from msb.install import program
 from msb.stacks import Part, Stack
 
 STARTS = 5

@@ -1,16 +1,22 @@
 """The typed view of stacks.toml, the one data file that tests, report, docs and workflows read."""
 
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from msb.errors import MsbError
+from msb.errors import MsbError, SkippedError
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The collection's root folder."""
+"""The collection's root folder; of an installed msb, the folder that it is installed in."""
+_PACKED = Path(__file__).with_name("stacks.toml")
+DATA = _PACKED if _PACKED.exists() else ROOT / "stacks.toml"
+"""stacks.toml, which a wheel has inside."""
+ANY = "any"
+"""The profile that judges an image of which nobody has said the stack."""
 
 
 class _Strict(BaseModel):
@@ -27,12 +33,20 @@ class Content(_Strict):
     sources: list[str]
 
 
+class Profile(_Strict):
+    """The denied names that are allowed all the same."""
+
+    permits: list[str]
+    keeps: list[str]
+
+
 class Contract(_Strict):
-    """The denied names of the contract, by family; see stacks.toml."""
+    """The denied names of the contract, by family, and what `any` image may have; see stacks.toml."""
 
     tools: dict[str, list[str]]
     footholds: dict[str, list[str]]
     content: Content
+    any: Profile
 
 
 class OptionSet(_Strict):
@@ -169,11 +183,27 @@ class Stack(_Strict):
         raise MsbError(f"unknown option set {name!r} of {self.name}: there are {known} (for example --options default)")
 
 
+class _Unsaid:
+    """Stands for what the profile `any` does not say: a rule that asks for it is skipped."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise SkippedError("needs --stack, which says what the service is")
+
+    def __iter__(self) -> Iterator[Any]:
+        raise SkippedError("needs --stack, which says what the service is")
+
+
 class Matrix(_Strict):
     """All of stacks.toml."""
 
     contract: Contract
     stacks: dict[str, Stack]
+
+    @property
+    def any(self) -> Stack:
+        """The profile for an image of which nobody has said the stack."""
+        said = {"name": ANY, **self.contract.any.model_dump()}
+        return Stack.model_construct(**{name: _Unsaid() for name in Stack.model_fields} | said)
 
     def stack(self, name: str) -> Stack:
         """Return the stack called `name`; raise MsbError naming the known ones."""
@@ -183,7 +213,7 @@ class Matrix(_Strict):
 
 
 @cache
-def load(path: Path = ROOT / "stacks.toml") -> Matrix:
+def load(path: Path = DATA) -> Matrix:
     """Read and check stacks.toml; raise MsbError with the first bad key."""
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     for name, stack in data.get("stacks", {}).items():

@@ -9,9 +9,8 @@ import pytest
 from pytest_cookies.plugin import Cookies
 
 from msb import bases as base_images
-from msb import engine as engines
+from msb import install, stacks
 from msb import project as projects
-from msb import stacks
 from msb.engine import Engine
 from msb.stacks import ROOT, Matrix, OptionSet, Stack
 
@@ -82,7 +81,7 @@ def bake(cookies: Cookies, stack: Stack, answers: dict[str, str]) -> Path:
 @pytest.fixture(scope="session")
 def engine(matrix: Matrix) -> Iterator[Engine]:
     """A real engine with the bases of every stack; what the session built and tagged is removed after it."""
-    found = engines.ensure()
+    found = install.ensure()
     found.need_disk()
     base_images.ensure(found, sorted({base for stack in matrix.stacks.values() for base in stack.bases}))
     yield found

@@ -22,7 +22,7 @@ def msb(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [("demo",), ("contract", "some-image"), ("bases",)])
+@pytest.mark.parametrize("command", [("demo",), ("contract", "some-image"), ("bases",)], ids=" ".join)
 def test_an_unknown_stack_is_one_line_that_names_the_known_ones(command: tuple[str, ...]) -> None:
     result = msb(*command, "--stack", "cobol")
     assert result.returncode == 2
@@ -73,13 +73,14 @@ def test_an_image_that_does_not_exist_is_one_line_and_exit_code_two(engine: Engi
         ("allow MSB107 /app/x.c\n", "'allow MSB107 /app/x.c' is not allow CODE /PATH REASON, as in"),
         ("allow MSB107 app/x.c it is needed\n", "is not allow CODE /PATH REASON, as in"),
         ("allow 107 /app/x.c it is needed\n", "is not allow CODE /PATH REASON, as in"),
+        ("allow MSB107 /app/x.c until spring it is needed\n", "'spring' is no date, as in until 2027-01-31"),
     ],
 )
 def test_a_bad_file_of_exceptions_is_one_line_and_exit_code_two(tmp_path: Path, text: str | None, error: str) -> None:
     file = tmp_path / "contract.txt"
     if text:
         file.write_text(text)
-    result = msb("contract", "an-image", "--exceptions", str(file), MSB_ENGINE="never")
+    result = msb("contract", "an-image", "--waivers", str(file))
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"msb: {file}: ")

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import re
 import tarfile
 from collections.abc import Callable, Iterator
@@ -12,18 +11,21 @@ from typing import Any
 
 import pytest
 
+from msb import outputs
 from msb.contract import FAMILIES, PLANNED, RULES, Need, Result, Rule, Status, Subject, check, reference
-from msb.contract import command as commands
+from msb.contract.command import Asked, contract
 from msb.contract.exceptions import Allowed, exceptions
 from msb.contract.page import FAMILIES as TITLES
 from msb.engine import Engine
-from msb.image import Archive, Image, Layer, Tree
+from msb.errors import SkippedError
+from msb.image import Archive, Image, Layer, Tree, images
 from msb.stacks import Matrix, Stack
 
 SCAN = re.compile(r"MSB(10[1-8]|20[13-8]|3\d\d|403|501)")
 """The rules that together may take SCAN_SECONDS for one image; not 202, which waits for the service's start."""
 SCAN_SECONDS = 2.0
 IMAGE_ALONE = [code for code, rule in RULES.items() if not rule.needs]
+RUN = [code for code in IMAGE_ALONE if code == "MSB202" or code.startswith("MSB6")]
 
 
 # --- the clean image ---
@@ -56,7 +58,7 @@ def test_the_scan_of_one_image_is_quick(engine: Engine, matrix: Matrix, stack: S
             result = check(
                 Subject(engine, stack, matrix.contract, image), [code for code in RULES if SCAN.fullmatch(code)]
             )
-        assert not result.having(Status.ERROR)
+        assert not result.having(Status.ERRORED)
         return sum(verdict.seconds for verdict in result.verdicts.values())
 
     assert min(seconds() for _ in range(3)) < SCAN_SECONDS
@@ -78,7 +80,7 @@ def test_on_the_untouched_bases_only_those_rules_speak_that_should(
     codes = [code for code in IMAGE_ALONE if code < "MSB600" and code != "MSB202"]
     with Image(engine, base) as image:
         result = check(Subject(engine, stack, matrix.contract, image), codes)
-    assert not result.having(Status.ERROR)
+    assert not result.having(Status.ERRORED)
     # Where nothing in the image can ask the service, having no health check is right.
     silent = {"MSB304"} if stack.service.unprobed else set()
     assert {finding.code for finding in result.findings} == spoken - silent
@@ -88,35 +90,28 @@ def test_on_the_untouched_bases_only_those_rules_speak_that_should(
 
 
 @pytest.mark.parametrize("stack", ["go"], indirect=True)
-def test_the_command_says_what_it_did_not_look_at_and_why(
+def test_the_command_asks_a_running_service_only_when_it_is_told_to(
     engine: Engine, stack: Stack, runtime: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert commands.contract(engine, stack, runtime) == 0
-    output = capsys.readouterr().out
-    assert output.splitlines() == [
-        f"{len(IMAGE_ALONE)} rules passed, 0 spoke, {len(RULES) - len(IMAGE_ALONE)} not looked at "
-        "(1 needs the build stage as an image (--build-image), 7 needs the generated project, "
-        "1 needs the single-stage twin)"
-    ]
+    """In the sandbox too, without a network: the clean image fails no rule either way."""
+    for runs in (False, True):
+        assert contract(Asked(runtime, stack, runs=runs), lambda: engine) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        skipped = len(RULES) - len(IMAGE_ALONE) + (0 if runs else len(RUN))
+        assert line.startswith(f"{len(RULES) - skipped} rules passed, 0 failed, {skipped} skipped (")
+        assert ("needs --run, which starts the image" in line) == (not runs)
 
 
 @pytest.mark.parametrize("stack", ["go"], indirect=True)
-def test_the_command_prints_findings_as_lines_and_as_json_and_exits_with_one(
-    engine: Engine, stack: Stack, build_image: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commands, "check", lambda subject: check(subject, {"MSB107", "MSB302"}))
-    assert commands.contract(engine, stack, build_image) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert "MSB302 ports: none is declared: write EXPOSE 8080" in lines
-    assert re.fullmatch(r"MSB107 \S+: only a developer needs this", lines[0])
-    assert re.fullmatch(r"MSB107: and \d+ more", lines[commands.SHOWN])
-    assert lines[-1] == "0 rules passed, 2 spoke"
-    assert commands.contract(engine, stack, build_image, as_json=True) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["summary"] == lines[-1]
-    first = told["rules"][0]
-    assert (first["code"], first["status"]) == ("MSB107", "found")
-    assert f"MSB107 {first['findings'][0]['where']}: {first['findings'][0]['message']}" == lines[0]
+def test_an_image_has_the_same_tree_by_its_engine_and_by_its_layers(engine: Engine, runtime: str) -> None:
+    """But for what an engine makes in each container."""
+    own = {"dev", "proc", "sys", "etc", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf", ".dockerenv"}
+    with Image(engine, runtime) as image, images(runtime, lambda: engine) as (saved,):
+        exported = {entry.path: replace(entry, offset=0) for entry in image.tree}
+        layered = {entry.path: replace(entry, offset=0) for entry in saved.tree}
+        assert (saved.config, saved.history) == (image.config, image.history)
+    differ = {path for path in exported.keys() | layered.keys() if exported.get(path) != layered.get(path)}
+    assert {path for path in differ if not path.startswith("dev/")} <= own
 
 
 # --- verdicts ---
@@ -146,30 +141,38 @@ def silent(_: Subject) -> Iterator[tuple[str, str]]:
     yield from ()
 
 
+def unsaid(_: Subject) -> Iterator[tuple[str, str]]:
+    """Ask for what is not there."""
+    yield from ()
+    raise SkippedError("nobody said it")
+
+
+def lines(result: Result) -> list[str]:
+    return outputs.lines(outputs.told("an-image", "go", {"": result}))
+
+
 def test_a_rule_that_could_not_look_is_an_error_and_never_a_pass(
     registry: dict[str, Rule], fake: Callable[..., Subject]
 ) -> None:
     registry["MSB991"] = Rule("MSB991", broken, ())
     result = check(fake())
     verdict = result.verdicts["MSB991"]
-    assert (verdict.status, verdict.reason) == (Status.ERROR, "OSError: the container is gone")
+    assert (verdict.status, verdict.reason) == (Status.ERRORED, "OSError: the container is gone")
     assert not result.ok
-    assert commands.exit_code(result) == 2
-    assert commands.lines(result) == [
-        "MSB991 could not look: OSError: the container is gone",
-        "0 rules passed, 0 spoke, 1 could not look",
-    ]
+    assert outputs.exit_code({"": result}) == 2
+    assert lines(result) == ["MSB991 errored: OSError: the container is gone", "0 rules passed, 0 failed, 1 errored"]
 
 
-def test_a_rule_that_lacks_what_it_needs_is_not_looked_at_and_says_why(
+def test_a_rule_that_lacks_what_it_needs_is_skipped_and_says_why(
     registry: dict[str, Rule], fake: Callable[..., Subject]
 ) -> None:
     registry["MSB991"] = Rule("MSB991", broken, (Need.TWIN,))
     registry["MSB992"] = Rule("MSB992", silent, ())
+    registry["MSB993"] = Rule("MSB993", unsaid, ())
     result = check(fake())
-    assert result.verdicts["MSB991"].status is Status.NOT_LOOKED
-    assert commands.lines(result) == ["1 rules passed, 0 spoke, 1 not looked at (1 needs the single-stage twin)"]
-    assert commands.exit_code(result) == 0
+    assert [verdict.status for verdict in result.verdicts.values()] == [Status.SKIPPED, Status.PASSED, Status.SKIPPED]
+    assert lines(result) == ["1 rules passed, 0 failed, 2 skipped (1 needs the single-stage twin, 1 nobody said it)"]
+    assert outputs.exit_code({"": result}) == 0
 
 
 def test_a_finding_is_printed_by_code_place_and_message(
@@ -179,7 +182,7 @@ def test_a_finding_is_printed_by_code_place_and_message(
     registry["MSB992"] = Rule("MSB992", broken, ())
     result = check(fake())
     assert str(result.findings[0]) == "MSB991 usr/bin/gcc: build tool in the runtime image"
-    assert commands.exit_code(result) == 1
+    assert outputs.exit_code({"": result}) == 1
 
 
 @pytest.mark.parametrize(
@@ -199,10 +202,9 @@ def test_what_the_owner_allows_is_told_as_allowed_and_is_no_finding(
     result = check(replace(fake({"app/a.c": b"", "app/b.c": b""}), exceptions=exceptions(file)), {"MSB107"})
     verdict = result.verdicts["MSB107"]
     assert [finding.where for finding in verdict.findings] == found
-    assert [finding.where for finding in verdict.allowed] == allowed
-    assert verdict.status is (Status.FOUND if found else Status.PASSED)
-    assert commands.summary(result).endswith(f", {len(allowed)} allowed by the project's exceptions") == bool(allowed)
-    assert len(json.loads(commands.to_json("an-image", "go", result))["rules"][0]["allowed"]) == len(allowed)
+    assert [finding.where for finding, _ in verdict.allowed] == allowed
+    assert verdict.status is (Status.FAILED if found else Status.PASSED)
+    assert outputs.summary(result).endswith(f", {len(allowed)} findings waived") == bool(allowed)
 
 
 def test_an_exception_covers_a_file_in_whichever_layer_it_is() -> None:
@@ -275,7 +277,7 @@ def fake(matrix: Matrix) -> Callable[..., Any]:
 
 def spoken(subject: Any, number: int) -> list[str]:
     verdict = check(subject, {f"MSB{number}"}).verdicts[f"MSB{number}"]
-    assert verdict.status in (Status.PASSED, Status.FOUND), verdict.reason
+    assert verdict.status in (Status.PASSED, Status.FAILED), verdict.reason
     return [finding.where for finding in verdict.findings]
 
 
@@ -349,7 +351,7 @@ def test_a_file_with_its_packages_checksum_is_owned(fake: Callable[..., Any]) ->
 def test_what_a_stack_permits_and_keeps_is_no_finding(fake: Callable[..., Any]) -> None:
     subject = fake({"usr/bin/java": ELF, "app/main.py": b""})
     stack = subject.stack.model_copy(update={"permits": ["java"], "keeps": ["*.py"]})
-    permitted = Subject(subject.engine, stack, subject.contract, subject.image)
+    permitted = replace(subject, stack=stack)
     assert spoken(subject, 101) + spoken(subject, 107) == ["usr/bin/java", "app/main.py"]
     assert spoken(permitted, 101) + spoken(permitted, 107) == []
 

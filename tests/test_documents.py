@@ -100,7 +100,7 @@ def test_every_make_command_names_a_target_and_variables_that_exist(path: Path) 
 @pytest.mark.parametrize("path", DOCUMENTS + WORKFLOWS, ids=relative)
 def test_every_msb_command_exists_with_its_options(path: Path) -> None:
     group = typer.main.get_command(app)
-    for name, rest in re.findall(r"python3? -m msb ([a-z]+)\b([^\n]*)", commands(path)):
+    for name, rest in re.findall(r"(?:python3? -m |--from \S+ )msb ([a-z]+)\b([^\n]*)", commands(path)):
         assert name in group.commands, f"msb {name}"
         known = {option for parameter in group.commands[name].params for option in parameter.opts}
         assert set(re.findall(r"(?<!\S)\[?(--[a-z-]+)", rest)) <= known, f"msb {name}{rest}"

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import re
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,11 +14,9 @@ import pytest
 import zstandard
 
 from msb.engine import Engine
-from msb.errors import MsbError
-from msb.image import LABEL, Archive, Image, Saved, Tree, created
+from msb.errors import MsbError, SkippedError
+from msb.image import LABEL, Archive, Image, Tree, created, images
 from msb.stacks import Stack
-
-AMD64 = {"os": "linux", "architecture": "amd64"}
 
 
 def member(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
@@ -106,35 +106,51 @@ def test_a_program_is_found_on_the_path_only_when_it_can_be_run() -> None:
     assert found.which("/a/tool", "/a:/b") is None
 
 
-LAYERS = [tar([member("etc/key", b"secret")]), tar([member("etc/.wh.key")])]
+LAYERS = [tar([folder("etc"), member("etc/key", b"secret")]), tar([member("etc/.wh.key")])]
+
+
+def document(architecture: str = "amd64") -> bytes:
+    steps = [{"created_by": "COPY key /etc/"}, {"created_by": "RUN rm /etc/key"}]
+    return json.dumps({"os": "linux", "architecture": architecture, "config": {}, "history": steps}).encode()
 
 
 def classic(path: Path) -> None:
     names = ["aaa/layer.tar", "bbb/layer.tar"]
     manifest = json.dumps([{"Config": "c.json", "Layers": names}]).encode()
-    path.write_bytes(tar([member("manifest.json", manifest), *map(member, names, LAYERS)]))
+    parts = [member("manifest.json", manifest), member("c.json", document()), *map(member, names, LAYERS)]
+    path.write_bytes(tar(parts))
 
 
-def oci(path: Path, compress: Callable[[bytes], bytes] = gzip.compress) -> None:
-    """An index of two platforms, as the containerd store saves it, with compressed layers and no classic manifest."""
-    blobs: dict[str, bytes] = {}
+def blobs(compress: Callable[[bytes], bytes] = gzip.compress) -> dict[str, bytes]:
+    """An index of two platforms, as the containerd store saves it, with compressed layers and no classic manifest.
+
+    A third platform is named and not there, and a build's provenance is stored like an image.
+    """
+    found: dict[str, bytes] = {}
 
     def blob(content: bytes, **more: object) -> dict[str, object]:
         digest = hashlib.sha256(content).hexdigest()
-        blobs[f"blobs/sha256/{digest}"] = content
+        found[f"blobs/sha256/{digest}"] = content
         return {"digest": f"sha256:{digest}", **more}
 
-    def image(layers: list[bytes]) -> bytes:
-        return json.dumps({"layers": [blob(compress(layer)) for layer in layers]}).encode()
+    def image(layers: list[bytes], configuration: bytes) -> bytes:
+        packed = [blob(compress(layer)) for layer in layers]
+        return json.dumps({"config": blob(configuration), "layers": packed}).encode()
 
     inner = {
         "manifests": [
-            blob(image([tar([member("wrong")])]), platform={"os": "linux", "architecture": "arm64"}),
-            blob(image(LAYERS), platform=AMD64),
+            blob(image([tar([member("other")])], document("arm64"))),
+            blob(image(LAYERS, document())),
+            {"digest": "sha256:" + "0" * 64, "platform": {"os": "linux", "architecture": "s390x"}},
+            blob(image([b"provenance"], b'{"os": "unknown", "architecture": "unknown"}')),
         ]
     }
-    index = json.dumps({"manifests": [blob(json.dumps(inner).encode())]}).encode()
-    path.write_bytes(tar([member("index.json", index), *(member(name, data) for name, data in blobs.items())]))
+    found["index.json"] = json.dumps({"manifests": [blob(json.dumps(inner).encode())]}).encode()
+    return found
+
+
+def oci(path: Path, compress: Callable[[bytes], bytes] = gzip.compress) -> None:
+    path.write_bytes(tar(member(name, data) for name, data in blobs(compress).items()))
 
 
 def zstd(path: Path) -> None:
@@ -142,28 +158,147 @@ def zstd(path: Path) -> None:
     oci(path, lambda layer: zstandard.compress(layer[:300]) + zstandard.compress(layer[300:]))
 
 
-@pytest.mark.parametrize("write", [classic, oci, zstd])
-def test_layers_are_read_in_order_from_every_form_of_saved_image(write: Callable[[Path], None], tmp_path: Path) -> None:
-    write(tmp_path / "saved.tar")
-    layers = Saved(tmp_path / "saved.tar", AMD64, tmp_path).layers()
-    assert [list(layer.archive.entries) for layer in layers] == [["etc/key"], ["etc/.wh.key"]]
-    first = layers[0].archive
-    assert first.read(first.entries["etc/key"]) == b"secret"
+def packed_again(path: Path) -> None:
+    """`docker save | gzip`."""
+    oci(path)
+    path.write_bytes(gzip.compress(path.read_bytes()))
 
 
-def test_a_saved_image_of_another_platform_is_refused_in_one_line(tmp_path: Path) -> None:
+def layout(path: Path) -> None:
+    """An OCI layout: the same as a folder."""
+    for name, data in blobs().items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+
+
+def no_engine() -> Engine:
+    raise AssertionError("a path needs no engine")
+
+
+def read(path: Path, platform: str = "linux/amd64") -> list[tuple[Image, list[list[str]]]]:
+    with images(str(path), no_engine, platform) as found:
+        return [(image, [list(layer.archive.entries) for layer in image.layers]) for image in found]
+
+
+@pytest.mark.parametrize("write", [classic, oci, zstd, packed_again, layout])
+def test_a_saved_image_is_read_without_an_engine_in_every_form(write: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "saved.tar"
+    write(path)
+    with images(str(path), no_engine, "linux/amd64") as (image,):
+        assert [list(layer.archive.entries) for layer in image.layers] == [["etc", "etc/key"], ["etc/.wh.key"]]
+        first = image.layers[0].archive
+        assert first.read(first.entries["etc/key"]) == b"secret"
+        assert list(image.tree.entries) == ["etc"]
+        assert image.history == ["RUN rm /etc/key", "COPY key /etc/"]
+        assert image.platform == "linux/amd64"
+
+
+def test_every_platform_that_is_there_is_read_and_one_that_is_named_alone(tmp_path: Path) -> None:
     oci(tmp_path / "saved.tar")
-    with pytest.raises(MsbError, match=r"^the saved image has nothing for linux/riscv64$"):
-        Saved(tmp_path / "saved.tar", {"os": "linux", "architecture": "riscv64"}, tmp_path).layers()
+    assert [image.platform for image, _ in read(tmp_path / "saved.tar", "")] == ["linux/arm64", "linux/amd64"]
+    assert [layers for _, layers in read(tmp_path / "saved.tar", "linux/arm64")] == [[["other"]]]
+
+
+def test_a_platform_that_is_not_there_is_refused_in_one_line(tmp_path: Path) -> None:
+    oci(tmp_path / "saved.tar")
+    with pytest.raises(MsbError, match=r"has nothing for linux/s390x: there is linux/arm64, linux/amd64$"):
+        read(tmp_path / "saved.tar", "linux/s390x")
 
 
 @pytest.mark.parametrize("start", [b"\x28\xb5\x2f\xfd", b"\x1f\x8b"])
 def test_a_layer_that_cannot_be_unpacked_is_an_error_not_an_empty_layer(start: bytes, tmp_path: Path) -> None:
-    manifest = json.dumps([{"Layers": ["layer"]}]).encode()
-    data = tar([member("manifest.json", manifest), member("layer", start + b" rest")])
-    (tmp_path / "saved.tar").write_bytes(data)
-    with pytest.raises(MsbError, match="cannot read what `docker save` wrote"):
-        Saved(tmp_path / "saved.tar", AMD64, tmp_path).layers()
+    manifest = json.dumps([{"Config": "c", "Layers": ["layer"]}]).encode()
+    parts = [member("manifest.json", manifest), member("c", document()), member("layer", start + b" rest")]
+    (tmp_path / "saved.tar").write_bytes(tar(parts))
+    with pytest.raises(MsbError, match=r"saved\.tar: cannot be read as a saved image: "):
+        read(tmp_path / "saved.tar")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", gzip.compress(b"text"), tar([]), tar([member("index.json", b"[]")]),
+     tar([member("index.json", b'{"manifests": [{"digest": "sha256:../../etc/passwd"}]}')]),
+     tar([member("manifest.json", b'[{"Config": "c", "Layers": []}]')])],
+)  # fmt: skip
+def test_a_file_that_is_no_saved_image_is_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "saved.tar").write_bytes(content)
+    with pytest.raises(MsbError, match=r"^\S+/saved\.tar: [^\n]+$"):
+        read(tmp_path / "saved.tar", "")
+
+
+def saved(path: Path, layers: list[bytes]) -> Path:
+    names = [f"{number}/layer.tar" for number in range(len(layers))]
+    manifest = json.dumps([{"Config": "c.json", "Layers": names}]).encode()
+    parts = [member("manifest.json", manifest), member("c.json", document()), *map(member, names, layers)]
+    path.write_bytes(tar(parts))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("layers", "paths"),
+    [
+        ([], []),
+        ([[member("a")]] * 127, ["a"]),
+        ([[folder("a"), member("a/b"), member("c")], [member(".wh.a")]], ["c"]),
+        ([[folder("a"), member("a/b")], [folder("a"), member("a/.wh..wh..opq"), member("a/c")]], ["a", "a/c"]),
+        ([[folder("a"), member("a/b")], [member("a", b"a file now")]], ["a"]),
+        ([[member("a")], [folder("a"), member("a/b")]], ["a", "a/b"]),
+        ([[folder("usr"), folder("usr/bin"), link("bin", "usr/bin")], [member("bin/sh")]],
+         ["bin", "usr", "usr/bin", "usr/bin/sh"]),
+        ([[folder("usr"), member("usr/x"), link("lib", "usr")], [member("lib/.wh.x")]], ["lib", "usr"]),
+        ([[member("a")], [member(".wh.a"), member("a", b"again")]], ["a"]),
+        ([[member("a/b/c")], [link("d", "a/b"), member("d/e")]], ["a", "a/b", "a/b/c", "a/b/e", "d"]),
+    ],
+)  # fmt: skip
+def test_layers_are_laid_over_each_other_as_an_engine_does(
+    layers: list[list[tuple[tarfile.TarInfo, bytes]]], paths: list[str], tmp_path: Path
+) -> None:
+    path = saved(tmp_path / "saved.tar", [tar(layer) for layer in layers])
+    with images(str(path), no_engine) as (image,):
+        assert list(image.tree.entries) == paths
+        assert image.tree.size % 512 == 0
+
+
+def test_a_hard_link_to_a_file_of_a_lower_layer_has_its_content(tmp_path: Path) -> None:
+    layers = [tar([member("bin/gcc", b"\x7fELF and more")]), tar([link("app/notes", "bin/gcc", tarfile.LNKTYPE)])]
+    with images(str(saved(tmp_path / "saved.tar", layers)), no_engine) as (image,):
+        notes = image.tree.entries["app/notes"]
+        assert (notes.elf, image.tree.read(notes)) == (True, b"\x7fELF and more")
+
+
+def test_a_root_file_system_is_read_in_place_and_has_nothing_but_its_tree(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tool").write_bytes(b"\x7fELF")
+    (tmp_path / "bin" / "tool").chmod(0o4755)
+    (tmp_path / "link").symlink_to("bin/tool")
+    os.mkfifo(tmp_path / "pipe")
+    with images(f"{tmp_path}", no_engine) as (image,):
+        entries = image.tree.entries
+        assert {path: entry.kind for path, entry in entries.items()} == {
+            "bin": "folder", "bin/tool": "file", "link": "link", "pipe": "pipe"
+        }  # fmt: skip
+        assert (entries["bin/tool"].mode, entries["bin/tool"].elf) == (0o4755, True)
+        for ask in (lambda: image.config, lambda: image.history, lambda: image.layers):
+            with pytest.raises(SkippedError, match="a root file system has no "):
+                ask()
+
+
+@pytest.mark.parametrize("reference", ["./absent", "absent.tar", "/absent/image"])
+def test_a_path_that_is_not_there_is_one_line_and_asks_no_engine(reference: str) -> None:
+    with (
+        pytest.raises(MsbError, match=f"^{reference}: there is no such file or folder$"),
+        images(reference, no_engine),
+    ):
+        pass
+
+
+def test_a_match_across_two_blocks_of_a_large_file_is_found(tmp_path: Path) -> None:
+    content = b"x" * ((1 << 20) - 3) + b"needle" + b"x" * 99
+    found = tree(member("large", content))
+    large = found.entries["large"]
+    assert found.search(large, re.compile(b"needle"))
+    assert not found.search(large, re.compile(b"needles"))
+    assert found.md5(large) == hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def test_a_base_without_a_command_is_read_whole_and_leaves_no_container(engine: Engine, stack: Stack) -> None:

@@ -143,7 +143,7 @@ def test_a_spoiled_image_is_caught_by_its_rule(
         if code(name) == "MSB502":
             twin = request.getfixturevalue("opened_twin")
         verdict = check(Subject(engine, stack, matrix.contract, image, twin=twin), {code(name)}).verdicts[code(name)]
-    assert verdict.status is Status.FOUND, f"{verdict.status}: {verdict.reason}"
+    assert verdict.status is Status.FAILED, f"{verdict.status}: {verdict.reason}"
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +174,7 @@ def test_a_spoiled_project_is_caught_by_its_rule(
     with Image(engine, runtime) as image:
         subject = Subject(engine, stack, matrix.contract, image, project=spoiled)
         verdict = check(subject, {mutant["code"]}).verdicts[mutant["code"]]
-    assert verdict.status is Status.FOUND, f"{verdict.status}: {verdict.reason}"
+    assert verdict.status is Status.FAILED, f"{verdict.status}: {verdict.reason}"
     assert any(mutant["says"] in str(finding) for finding in verdict.findings), verdict.findings
 
 
@@ -191,5 +191,5 @@ def test_verify_and_the_contract_speak_by_the_same_codes(
     assert "verify: looked at" in output, output
     with Image(engine, mutants[name]) as image:
         result = check(Subject(engine, stack, matrix.contract, image), VERIFIED)
-    assert not result.having(Status.ERROR)
+    assert not result.having(Status.ERRORED)
     assert set(re.findall(r"^(MSB\d+) ", output, re.MULTILINE)) == {finding.code for finding in result.findings}

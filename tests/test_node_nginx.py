@@ -22,8 +22,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from msb import project as projects
 from msb.contract import Subject
 from msb.contract.service import Answer, Service, running
-from msb.engine import Engine, program
+from msb.engine import Engine
 from msb.image import Image
+from msb.install import program
 from msb.stacks import ROOT, Matrix, Stack
 
 pytestmark = pytest.mark.parametrize("stack", ["node-nginx"], indirect=True, scope="session")

@@ -63,5 +63,5 @@ def test_another_option_set_keeps_every_promise(
     with Image(engine, tag) as image:
         result = check(Subject(engine, stack, matrix.contract, image, project=other), codes)
     assert [str(finding) for finding in result.findings] == []
-    assert [f"{verdict.rule.code}: {verdict.reason}" for verdict in result.having(Status.ERROR)] == []
-    assert {verdict.reason for verdict in result.having(Status.NOT_LOOKED)} == {Need.BUILD_IMAGE.value, Need.TWIN.value}
+    assert [f"{verdict.rule.code}: {verdict.reason}" for verdict in result.having(Status.ERRORED)] == []
+    assert {verdict.reason for verdict in result.having(Status.SKIPPED)} == {Need.BUILD_IMAGE.value, Need.TWIN.value}

@@ -1,97 +1,89 @@
-"""`python -m msb contract`: check any image and say what came of it, as lines or as JSON."""
+"""`msb contract`: check any image and say what came of it."""
 
-import json
-from collections import Counter
+import sys
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from msb import stacks
+from msb import outputs, stacks
 from msb.contract.exceptions import Allowed
-from msb.contract.rules import Finding, Result, Status, Subject, check
+from msb.contract.rules import RULES, Subject, check
 from msb.engine import Engine
-from msb.image import Image
+from msb.errors import MsbError
+from msb.image import Image, images
 from msb.stacks import Stack
 
-SHOWN = 20
-"""Findings of one rule that are printed; the rest are counted. JSON has them all."""
 
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked to check.
 
-def contract(
-    engine: Engine,
-    stack: Stack,
-    image: str,
-    build_image: str | None = None,
-    exceptions: tuple[Allowed, ...] = (),
-    as_json: bool = False,
-) -> int:
-    """Check `image` against the contract of `stack`, print the verdicts, and return the exit code.
-
-    0: no rule spoke; 1: findings; 2: no finding, but a rule could not look. Raises MsbError when there is no image.
+    image, build_image: names of an engine's images, or paths; platform: only that one; only, skip: codes of rules;
+    waivers: what the owner allows; runs: whether rules may start the image; files: form (json, sarif, junit) -> where
+    it is written, `-` for standard output instead of lines.
     """
+
+    image: str
+    stack: Stack
+    platform: str = ""
+    build_image: str = ""
+    only: Collection[str] = ()
+    skip: Collection[str] = ()
+    waivers: tuple[Allowed, ...] = ()
+    runs: bool = False
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def contract(asked: Asked, engine_of: Callable[[], Engine]) -> int:
+    """Check an image, on each of its platforms that is there; write the verdicts, and return the exit code.
+
+    0: no rule failed; 1: findings; 2: no finding, but a rule errored. Raises MsbError when there is nothing to check.
+    """
+    codes = chosen(asked.only, asked.skip)
     with ExitStack() as opened:
-        subject = Subject(
-            engine=engine,
-            stack=stack,
-            contract=stacks.load().contract,
-            image=opened.enter_context(Image(engine, image)),
-            build_image=opened.enter_context(Image(engine, build_image)) if build_image else None,
-            exceptions=exceptions,
-        )
-        result = check(subject)
-    print(to_json(image, stack.name, result) if as_json else "\n".join(lines(result)))
-    return exit_code(result)
+        found = opened.enter_context(images(asked.image, engine_of, asked.platform))
+        build = opened.enter_context(images(asked.build_image, engine_of))[0] if asked.build_image else None
+        results = {image.platform: check(_subject(asked, image, build), codes) for image in found}
+    seen = outputs.told(asked.image, asked.stack.name, results, asked.waivers)
+    forms = {
+        "json": lambda: outputs.as_json(seen),
+        "sarif": lambda: outputs.as_sarif(seen, results),
+        "junit": lambda: outputs.as_junit(seen),
+    }
+    for form, file in asked.files.items():
+        _write(file, forms[form]() + "\n")
+    if "-" not in asked.files.values():
+        _write("-", "\n".join(outputs.lines(seen)) + "\n")
+    return outputs.exit_code(results)
 
 
-def exit_code(result: Result) -> int:
-    """1 on findings, 2 when a rule could not look and none spoke, else 0."""
-    if result.findings:
-        return 1
-    return 2 if result.having(Status.ERROR) else 0
+def chosen(only: Collection[str], skip: Collection[str]) -> list[str]:
+    """Return the codes of the rules that are asked for; raise MsbError naming a code that no rule has."""
+    for code in (*only, *skip):
+        if code not in RULES:
+            raise MsbError(f"there is no rule {code!r}: docs/contract.md lists them (for example --skip MSB501)")
+    return [code for code in RULES if (not only or code in only) and code not in skip]
 
 
-def lines(result: Result) -> list[str]:
-    """One line a finding, one for each rule that could not look, then the summary."""
-    text = []
-    for verdict in result.verdicts.values():
-        text += [str(finding) for finding in verdict.findings[:SHOWN]]
-        if len(verdict.findings) > SHOWN:
-            text.append(f"{verdict.rule.code}: and {len(verdict.findings) - SHOWN} more")
-        if verdict.status is Status.ERROR:
-            text.append(f"{verdict.rule.code} could not look: {verdict.reason}")
-    return [*text, summary(result)]
+def _subject(asked: Asked, image: Image, build: Image | None) -> Subject:
+    return Subject(
+        host=image.engine,
+        stack=asked.stack,
+        contract=stacks.load().contract,
+        image=image,
+        build_image=build,
+        exceptions=asked.waivers,
+        runs=asked.runs,
+        sandboxed=True,
+    )
 
 
-def summary(result: Result) -> str:
-    """How many rules passed, spoke, failed to look, and were not looked at, with the reasons; and what was allowed."""
-    passed, found, errors = (len(result.having(status)) for status in (Status.PASSED, Status.FOUND, Status.ERROR))
-    parts = [f"{passed} rules passed", f"{found} spoke"]
-    if errors:
-        parts.append(f"{errors} could not look")
-    unseen = Counter(verdict.reason for verdict in result.having(Status.NOT_LOOKED))
-    if unseen:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in unseen.items())
-        parts.append(f"{unseen.total()} not looked at ({reasons})")
-    allowed = sum(len(verdict.allowed) for verdict in result.verdicts.values())
-    if allowed:
-        parts.append(f"{allowed} allowed by the project's exceptions")
-    return ", ".join(parts)
-
-
-def to_json(image: str, stack: str, result: Result) -> str:
-    """The same content for machines: every rule with its status, findings, reason and seconds."""
-    rules = [
-        {
-            "code": verdict.rule.code,
-            "promise": verdict.rule.promise,
-            "status": verdict.status.value,
-            "reason": verdict.reason,
-            "seconds": round(verdict.seconds, 3),
-            "findings": [_told(finding) for finding in verdict.findings],
-            "allowed": [_told(finding) for finding in verdict.allowed],
-        }
-        for verdict in result.verdicts.values()
-    ]
-    return json.dumps({"image": image, "stack": stack, "summary": summary(result), "rules": rules}, indent=2)
-
-
-def _told(finding: Finding) -> dict[str, str]:
-    return {"where": finding.where, "message": finding.message}
+def _write(file: str, text: str) -> None:
+    if file == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(file).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise MsbError(f"{file}: {error.strerror}: name a file that can be written, as report.json") from error

@@ -49,7 +49,7 @@ def key_material(subject: Subject) -> Iterator[tuple[str, str]]:
                 continue
             if _KEY_FILES.match(entry.name):
                 yield where, "is a key or credentials file by its name"
-            elif entry.size and _PRIVATE_KEY.search(layer.archive.read(entry)):
+            elif layer.archive.search(entry, _PRIVATE_KEY):
                 yield where, "holds a private key"
 
 

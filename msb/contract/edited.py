@@ -30,9 +30,9 @@ def edited(engine: Engine, stack: Stack, project: Path) -> Edited:
     """
     with tempfile.TemporaryDirectory(prefix="msb-edited-") as folder:
         with _built(engine, stack, project, Path(folder) / "first") as (_, before):
-            known = before.inspected["RootFS"]["Layers"]
+            known = before.digests
         with _built(engine, stack, project, Path(folder) / "second") as (log, after):
-            pairs = zip(after.inspected["RootFS"]["Layers"], after.layers, strict=True)
+            pairs = zip(after.digests, after.layers, strict=True)
             layers = [list(layer.archive.entries.values()) for name, layer in pairs if name not in known]
     if not layers:
         raise MsbError("the edit of stacks.toml changes no layer, so nothing can be said")

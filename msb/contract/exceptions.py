@@ -1,26 +1,46 @@
-"""What a project's owner allows: the `allow` lines of its docker/contract.txt, as docker/verify reads them."""
+"""What a project's owner allows: the `allow` lines of its docker/contract.txt, as docker/verify reads them.
+
+A waiver may end: in `allow CODE /PATH until 2027-01-31 REASON` that is its last day. Only the full contract counts the
+days, for a build must not change with the date.
+"""
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from msb.errors import MsbError
 
-_LINE = re.compile(r"allow\s+(MSB\d{3})\s+(/\S*)\s+\S.*")
+_LINE = re.compile(r"allow\s+(MSB\d{3})\s+(/\S*)\s+(?:until\s+(\S+)\s+)?(\S.*)")
 _LAYER = re.compile(r" \(layer \d+\)$")
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """One exception. code: the rule; path: a shell pattern for the finding's place, with a leading slash."""
+    """One exception. code: the rule; path: a shell pattern for the finding's place, with a leading slash.
+
+    until: its last day, or None.
+    """
 
     code: str
     path: str
+    reason: str = ""
+    until: date | None = None
+
+    @property
+    def expired(self) -> bool:
+        """Whether its last day is over, in UTC."""
+        return self.until is not None and datetime.now(UTC).date() > self.until
 
     def covers(self, code: str, where: str) -> bool:
         """Whether it is meant for a finding of that rule at that place, in whichever layer."""
-        return code == self.code and fnmatchcase("/" + _LAYER.sub("", where), self.path)
+        return code == self.code and not self.expired and fnmatchcase("/" + placed(where), self.path)
+
+
+def placed(where: str) -> str:
+    """Return the path of a finding's place, without the layer that it is in."""
+    return _LAYER.sub("", where)
 
 
 def exceptions(file: Path) -> tuple[Allowed, ...]:
@@ -39,5 +59,9 @@ def exceptions(file: Path) -> tuple[Allowed, ...]:
             raise MsbError(
                 f"{file}: {line!r} is not allow CODE /PATH REASON, as in allow MSB107 /app/x.c clients read it"
             )
-        allowed.append(Allowed(match[1], match[2]))
+        try:
+            until = date.fromisoformat(match[3]) if match[3] else None
+        except ValueError:
+            raise MsbError(f"{file}: {line!r}: {match[3]!r} is no date, as in until 2027-01-31") from None
+        allowed.append(Allowed(match[1], match[2], match[4], until))
     return tuple(allowed)

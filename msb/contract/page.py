@@ -34,13 +34,31 @@ _HEAD = """\
 
 What every runtime image of this collection promises. Each promise is a rule with a code that never changes meaning.
 
-    python -m msb contract IMAGE --stack go
+    uvx --from git+https://github.com/org/msb-templates msb contract IMAGE
 
-checks any image: one line a finding, then how many rules passed, spoke, were not looked at and why. It exits with 0
-when no rule spoke, 1 on findings, and 2 when it could not look. A rule that could not look never counts as passed.
-`--build-image IMAGE` adds rule 110, `--json` prints the same for machines; 404, 502, 504 and the 7xx rules need the
-project or its twin, and run in this repository's tests and in `make demo`. Names, budgets and paths are data in
-`stacks.toml`.
+checks any image: one of the Docker engine, a file or OCI layout that `docker save` or another tool wrote, or a folder
+with a root file system. Only the first needs an engine, and none is installed or started. It prints one line a finding,
+then how many rules passed, failed and were skipped, and why; an image for several platforms is looked at on each that
+is there (`--platform` names one).
+
+| exit code | meaning |
+|---|---|
+| 0 | no rule failed |
+| 1 | findings |
+| 2 | no finding, but a rule errored: it could not look, which is never a pass; or nothing could be checked |
+
+- **What the image is for** nobody can see, so without `--stack` the profile `any` judges: common run-time programs are
+  allowed, and rules about a stack's budget, places and paths are skipped. `--stack go` (or `jvm`, `node-nginx`,
+  `python`) asks all of them. Names, budgets and paths are data in `stacks.toml`.
+- **Nothing is started** unless `--run` asks for it: then rules 202 and 6xx run the image on a network that leads
+  nowhere, without capabilities, with limits on memory, processes, processors and the log.
+- **`--only MSB101`, `--skip MSB501`** choose rules. `--build-image IMAGE` adds rule 110. 404, 502, 504 and the 7xx
+  rules need the project or its twin, and run in this repository's tests and in `make demo`.
+- **`--waivers FILE`** allows what a project's `docker/contract.txt` allows: `allow CODE /path reason`, or with a last
+  day `allow CODE /path until 2027-01-31 reason`. Each is listed with what it allows; one that is over, or that allows
+  nothing any more, is told.
+- **`--json`, `--sarif`, `--junit FILE`** write the same for machines (`-` prints it instead of lines). The JSON has [a
+  schema](contract.schema.json); SARIF is 2.1.0, as GitHub's Security tab reads it.
 """
 
 

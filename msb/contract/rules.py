@@ -9,12 +9,10 @@ from fnmatch import translate
 from functools import cached_property
 from pathlib import Path
 
-from python_on_whales.exceptions import DockerException
-
 from msb.contract.edited import Edited, edited
 from msb.contract.exceptions import Allowed
 from msb.engine import Engine
-from msb.errors import MsbError
+from msb.errors import MsbError, SkippedError
 from msb.image import Image
 from msb.stacks import Contract, Stack
 
@@ -31,9 +29,9 @@ class Status(StrEnum):
     """The four verdicts: only `passed` says that the promise holds, but for what the owner allows."""
 
     PASSED = "passed"
-    FOUND = "found"
-    NOT_LOOKED = "not looked at"
-    ERROR = "could not look"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    ERRORED = "errored"
 
 
 @dataclass(frozen=True)
@@ -45,18 +43,19 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.code} {self.where}: {self.message}"
+        return escaped(f"{self.code} {self.where}: {self.message}")
 
 
 @dataclass(frozen=True)
 class Subject:
     """What is checked: an image and, for the rules that need them, what it was made from.
 
-    The images must have been entered (they are context managers). contract: the denied names of stacks.toml;
-    exceptions: what the project's owner allows.
+    The images must have been entered (they are context managers). host: the engine that has the image, if any;
+    contract: the denied names of stacks.toml; exceptions: what the project's owner allows; runs: whether the rules
+    may start the image; sandboxed: whether it then gets no network and no capabilities.
     """
 
-    engine: Engine
+    host: Engine | None
     stack: Stack
     contract: Contract
     image: Image
@@ -64,6 +63,15 @@ class Subject:
     twin: Image | None = None
     project: Path | None = None
     exceptions: tuple[Allowed, ...] = ()
+    runs: bool = True
+    sandboxed: bool = False
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that has the image; a rule that asks for one is skipped without."""
+        if self.host is None:
+            raise SkippedError("needs an engine that has the image")
+        return self.host
 
     def lacks(self, need: Need) -> bool:
         """Whether the subject comes without what a rule needs."""
@@ -133,14 +141,14 @@ def rule(number: int, *needs: Need) -> Callable[[Look], Look]:
 class Verdict:
     """What came of one rule.
 
-    allowed: what would be findings, had the owner not allowed it; reason: why it was not looked at, or could not be;
-    seconds of wall clock.
+    allowed: what would be findings, had the owner not allowed it, with the waiver; reason: why it was skipped or
+    errored; seconds of wall clock.
     """
 
     rule: Rule
     status: Status
     findings: tuple[Finding, ...] = ()
-    allowed: tuple[Finding, ...] = ()
+    allowed: tuple[tuple[Finding, Allowed], ...] = ()
     reason: str = ""
     seconds: float = 0.0
 
@@ -162,8 +170,8 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether no rule spoke and none failed to look; rules that were not looked at do not count."""
-        return not self.having(Status.FOUND) and not self.having(Status.ERROR)
+        """Whether no rule failed and none errored; rules that were skipped do not count."""
+        return not self.findings and not self.having(Status.ERRORED)
 
 
 def check(subject: Subject, codes: Collection[str] | None = None) -> Result:
@@ -177,23 +185,43 @@ def names_like(patterns: Iterator[str] | Collection[str]) -> re.Pattern[str]:
     return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")
 
 
+def escaped(text: str) -> str:
+    """Return the text with what cannot be printed escaped: no name of a file can look like another line."""
+    return "".join(each if each.isprintable() else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
 def _verdict(rule: Rule, subject: Subject) -> Verdict:
     for need in rule.needs:
         if subject.lacks(need):
-            return Verdict(rule, Status.NOT_LOOKED, reason=need.value)
+            return Verdict(rule, Status.SKIPPED, reason=need.value)
     start = time.monotonic()
+    found: list[Finding] = []
+    status, reason = Status.PASSED, ""
     try:
-        found = [Finding(rule.code, where, message) for where, message in rule.look(subject)]
+        for where, message in rule.look(subject):
+            found.append(Finding(rule.code, where, message))
+    except SkippedError as error:
+        status, reason = Status.SKIPPED, str(error)
     except Exception as error:  # whatever it was, the rule did not look: that is never a pass
-        return Verdict(rule, Status.ERROR, reason=_reason(error), seconds=time.monotonic() - start)
+        status, reason = Status.ERRORED, _reason(error)
     seconds = time.monotonic() - start
-    allowed = tuple(one for one in found if any(each.covers(one.code, one.where) for each in subject.exceptions))
-    findings = tuple(one for one in found if one not in allowed)
-    return Verdict(rule, Status.FOUND if findings else Status.PASSED, findings, allowed, seconds=seconds)
+    waivers = [next((each for each in subject.exceptions if each.covers(one.code, one.where)), None) for one in found]
+    findings = tuple(one for one, waiver in zip(found, waivers, strict=True) if not waiver)
+    allowed = tuple((one, waiver) for one, waiver in zip(found, waivers, strict=True) if waiver)
+    if findings and status is not Status.ERRORED:
+        status = Status.FAILED
+    return Verdict(rule, status, findings, allowed, reason, seconds)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, MsbError):
         return str(error)
-    text = error.stderr or str(error) if isinstance(error, DockerException) else f"{type(error).__name__}: {error}"
+    text = str(getattr(error, "stderr", None) or f"{type(error).__name__}: {error}")
     return (text.strip().splitlines() or ["no message"])[-1]

@@ -12,11 +12,9 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
-from python_on_whales.exceptions import DockerException
-
 from msb.contract.rules import Subject
 from msb.engine import Engine
-from msb.errors import MsbError
+from msb.errors import MsbError, SkippedError
 from msb.image import LABEL, remove
 
 START = 20.0
@@ -32,6 +30,18 @@ _LOCKED: dict[str, Any] = {
     "memory": "512m",
     "pids_limit": 256,
 }
+_SANDBOX: dict[str, Any] = {
+    "cap_drop": ["ALL"],
+    "security_options": ["no-new-privileges"],
+    "memory": "512m",
+    "memory_swap": "512m",
+    "cpus": 2,
+    "pids_limit": 256,
+    "log_driver": "json-file",
+    "log_opt": ["max-size=10m", "max-file=1"],
+}
+"""What `msb contract --run` adds for an image of which nobody knows what it does; its network leads nowhere."""
+_FLAGS = {"envs": "env", "volumes": "volume", "security_options": "security-opt", "labels": "label"}
 
 
 class StartError(MsbError):
@@ -49,11 +59,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Service:
-    """A started container. port: the one the image declares first."""
+    """A started container. port: the one the image declares first; internal: whether no port of it is published."""
 
     engine: Engine
     name: str
     port: int
+    internal: bool = False
 
     @property
     def state(self) -> dict[str, Any]:
@@ -89,13 +100,17 @@ class Service:
     @cached_property
     def inside(self) -> Any:
         """The container as a testinfra host; only for one that runs with the toolbox."""
-        from msb.contract.toolbox import inside
+        try:
+            from msb.contract.toolbox import inside
+        except ImportError:
+            raise SkippedError("needs the package pytest-testinfra: install msb-templates[run]") from None
 
         return inside(self.engine, self.name)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Send one GET on a connection of its own; raise OSError or HTTPException when there is no answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.published, timeout=5)
+        host, port = (self.address, self.port) if self.internal else ("127.0.0.1", self.published)
+        connection = http.client.HTTPConnection(host, port, timeout=5)
         try:
             connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
             response = connection.getresponse()
@@ -146,30 +161,60 @@ def running(
     """Run the subject's image; yield the service once it is healthy and ready, and remove it whatever happens.
 
     locked: read-only root, tmpfs on /tmp, no capabilities, no new privileges, limits; toolbox: mount busybox for
-    `inside`; ready: whether to wait; options: further arguments of python-on-whales' `run`.
+    `inside`; ready: whether to wait; options: further options of `docker run`, with _ for - (a list for one that is
+    given more than once).
     Raises StartError when the container does not start or never answers; one that answers with errors is yielded late.
     """
+    if not subject.runs:
+        raise SkippedError("needs --run, which starts the image")
     engine, image = subject.engine, subject.image
+    paths = (subject.stack.service.health, subject.stack.service.ready)
     if not image.ports:
         raise MsbError("the image declares no port, so there is nothing to ask (rule 302)")
     arguments = (_LOCKED if locked else {}) | options
     if toolbox:
         arguments["volumes"] = [(_toolbox(subject), "/busybox", "ro")]
-    service = Service(engine, f"msb-{uuid.uuid4().hex[:12]}", image.ports[0])
-    try:
+    service = Service(engine, f"msb-{uuid.uuid4().hex[:12]}", image.ports[0], subject.sandboxed)
+    with _network(subject) as network:
+        arguments |= network
+        command = ["--name", service.name, "--label", f"{LABEL}=1", "--detach", "--pull", "never", *_flags(arguments)]
         try:
-            engine.client.container.run(
-                image.reference, name=service.name, labels={LABEL: "1"}, detach=True, pull="never",
-                publish=[("127.0.0.1:", service.port)], **arguments,
-            )  # fmt: skip
-        except DockerException as error:
-            raise StartError(f"the container does not start: {_last_line(error.stderr)}") from None
-        if ready:
-            for path in (subject.stack.service.health, subject.stack.service.ready):
+            result = engine.run("run", *command, image.reference, check=False)
+            if result.returncode:
+                raise StartError(f"the container does not start: {_last_line(result.stderr)}")
+            for path in paths if ready else ():
                 service.wait(path)
-        yield service
+            yield service
+        finally:
+            remove(engine, service.name)
+
+
+@contextmanager
+def _network(subject: Subject) -> Iterator[dict[str, Any]]:
+    """The options of the container's network: a loopback port of this machine, or in the sandbox a net of its own."""
+    if not subject.sandboxed:
+        yield {"publish": f"127.0.0.1::{subject.image.ports[0]}"}
+        return
+    name = f"msb-{uuid.uuid4().hex[:12]}"
+    try:
+        subject.engine.run("network", "create", "--internal", "--label", f"{LABEL}=1", name)
+        yield _SANDBOX | {"network": name}
     finally:
-        remove(engine, service.name)
+        subject.engine.run("network", "rm", "--force", name, check=False)
+
+
+def _flags(options: Mapping[str, Any]) -> Iterator[str]:
+    """Options of `docker run` as arguments: True is a bare flag, a mapping NAME=value, a tuple a:b:c, seconds 1s."""
+    for name, value in options.items():
+        flag = "--" + _FLAGS.get(name, name).replace("_", "-")
+        several = value if isinstance(value, list) else [value]
+        if isinstance(value, Mapping):
+            several = [f"{key}={each}" for key, each in value.items()]
+        for each in several:
+            text = ":".join(map(str, each)) if isinstance(each, tuple) else str(each)
+            if name.startswith("health_") and isinstance(each, int | float) and name != "health_retries":
+                text += "s"
+            yield from ([flag] if each is True else [f"{flag}={text}"])
 
 
 def _toolbox(subject: Subject) -> str:

@@ -1,7 +1,6 @@
 """1xx: no build tools, and nothing that only a build needs."""
 
 import csv
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 
@@ -67,7 +66,7 @@ def owned_programs(subject: Subject) -> Iterator[tuple[str, str]]:
             continue
         if entry.path not in sums:
             yield entry.path, "belongs to no package and not to the application"
-        elif hashlib.md5(tree.read(entry), usedforsecurity=False).hexdigest() not in sums[entry.path]:
+        elif tree.md5(entry) not in sums[entry.path]:
             yield entry.path, "differs from what its package holds"
 
 
@@ -83,7 +82,7 @@ def tool_fingerprints(subject: Subject) -> Iterator[tuple[str, str]]:
     texts = {text.encode(): name for name, text in subject.contract.content.fingerprints.items()}
     any_text = re.compile(b"|".join(map(re.escape, texts)))
     for entry in subject.image.tree:
-        match = any_text.search(subject.image.tree.read(entry)) if entry.elf or entry.modules else None
+        match = subject.image.tree.search(entry, any_text) if entry.elf or entry.modules else None
         if match:
             yield entry.path, f"is {texts[match.group()]} under another name"
 

@@ -1,0 +1,110 @@
+"""The collection's own commands: they need its templates, and are not in the tool that people install."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msb import bases as base_images
+from msb import engine as engines
+from msb import install, stacks
+from msb.console import console
+from msb.errors import MsbError
+
+app = typer.Typer()
+
+StackOption = Annotated[str, typer.Option("--stack", help="The stack, as stacks.toml names it.")]
+CheckOption = Annotated[bool, typer.Option("--check", help="Write nothing; fail on any difference.")]
+
+
+def ensure_engine() -> engines.Engine:
+    """Return an engine that answers; on a terminal the user is asked before one is installed or started."""
+    confirm = (lambda plan: typer.confirm(f"{plan} Go on?", default=True)) if install.on_terminal() else None
+    return install.ensure(confirm)
+
+
+@app.command()
+def demo(
+    stack: StackOption = "go",
+    options: Annotated[str, typer.Option(help="The option set, as stacks.toml names it.")] = "default",
+    output: Annotated[Path | None, typer.Option(help="The folder for the project; one under .demo by default.")] = None,
+) -> None:
+    """Render a stack, build its image, run it, check the contract, and report."""
+    from msb.demo import demo
+
+    chosen = stacks.load().stack(stack)
+    folder = output or stacks.ROOT / ".demo" / f"{chosen.name}-{options}"
+    raise typer.Exit(demo(chosen, chosen.option_set(options), ensure_engine, folder))
+
+
+@app.command()
+def engine(
+    status: Annotated[bool, typer.Option("--status", help="Only say what there is.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the engine that msb started.")] = False,
+) -> None:
+    """Find the Docker engine, or install and start one."""
+    if stop:
+        console.print("stopped" if install.stop() else "msb has started no engine here")
+        return
+    found = engines.find() if status else ensure_engine()
+    if not found:
+        raise MsbError("no Docker engine answers: `python -m msb engine` starts one, `--status` only looks")
+    console.print(engines.describe(found))
+
+
+@app.command()
+def bases(
+    stack: StackOption = "go",
+    remove: Annotated[bool, typer.Option("--remove", help="Take the stand-ins away.")] = False,
+) -> None:
+    """Pull a stack's base images, or build stand-ins for them."""
+    chosen = stacks.load().stack(stack)
+    if remove:
+        found = engines.find()
+        names = base_images.remove(found) if found else []
+        console.print("\n".join(f"removed {name}" for name in names) or "there are no stand-ins")
+        return
+    for reference, origin in base_images.ensure(ensure_engine(), chosen.bases).items():
+        console.print(f"{origin:9} {reference}")
+
+
+@app.command()
+def sync(check: CheckOption = False) -> None:
+    """Copy common/ and hooks/ into every template."""
+    from msb.sync import sync
+
+    _report(sync(check), check, "make sync")
+
+
+@app.command()
+def docs(check: CheckOption = False) -> None:
+    """Write docs/contract.md from the rules' docstrings, and the schema of the contract's JSON."""
+    from msb import outputs
+    from msb.contract import reference
+
+    folder = stacks.ROOT / "docs"
+    pages = {folder / "contract.md": reference(), folder / "contract.schema.json": outputs.schema()}
+    stale = [page for page, text in pages.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
+    for page in [] if check else stale:
+        page.write_text(pages[page], encoding="utf-8", newline="\n")
+    _report(stale, check, "make docs")
+
+
+@app.command()
+def matrix() -> None:
+    """Print the option sets as JSON, for the workflows' matrix."""
+    rows = [
+        {"stack": stack.name, "options": options.name}
+        for stack in stacks.load().stacks.values()
+        for options in stack.option_sets
+        if options.build is True
+    ]
+    print(json.dumps({"include": rows}))
+
+
+def _report(differences: list[Path], check: bool, remedy: str) -> None:
+    for path in differences:
+        print(f"{'stale' if check else 'wrote'} {path.relative_to(stacks.ROOT)}")
+    if differences and check:
+        raise MsbError(f"{len(differences)} generated files are stale: run `{remedy}`")
