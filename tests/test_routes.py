@@ -241,17 +241,19 @@ def asking(stack: Stack, copy: Path) -> Path:
     ids=["compose", "bake"],
 )
 def test_the_ca_bundle_reaches_the_build_only_when_its_path_is_set(
-    engine: Engine, asking: Path, tmp_path: Path, command: tuple[str, ...]
+    engine: Engine, asking: Path, command: tuple[str, ...]
 ) -> None:
     def secret(**environment: str) -> list[str]:
         result = run(engine, asking, *command, **environment)
         assert result.returncode == 0, result.stdout
         return re.findall(r"^#\d+ [\d.]+ secret:(.+)", result.stdout, re.MULTILINE)
 
-    bundle = tmp_path / "bundle.crt"
-    bundle.write_bytes(b"x" * 220_000)  # more than an environment variable can hold
+    inside, outside = asking / "ca.pem", asking.parent / "outside.pem"
+    inside.write_bytes(b"x" * 220_000)  # more than an environment variable can hold
+    outside.write_bytes(b"x" * 230_000)
     assert secret() == ["none"]
-    assert secret(CA_CERTIFICATES=str(bundle)) == ["220000"]
+    assert secret(CA_CERTIFICATES=inside.name) == ["220000"]
+    assert secret(CA_CERTIFICATES=str(outside), BUILDX_BAKE_ENTITLEMENTS_FS="0") == ["230000"]
     engine.run("image", "rm", "--force", f"{asking.name}:dev", check=False)
 
 
