@@ -265,6 +265,20 @@ def test_another_platform_is_cross_compiled_without_emulation(engine: Engine, pr
     assert struct.unpack("<H", header[18:20]) == (183,)  # EM_AARCH64
 
 
+@pytest.mark.parametrize("stack", ["jvm", "node-nginx"], indirect=True)
+def test_what_runs_on_every_platform_is_built_once_for_all_of_them(engine: Engine, copy: Path, tmp_path: Path) -> None:
+    dockerfile, trees = copy / "Dockerfile", tmp_path / "trees"
+    dockerfile.write_text(f"{dockerfile.read_text()}\nFROM scratch AS built\nCOPY --from=build /out/ /\n")
+    options = ("--platform", "linux/amd64,linux/arm64", "--output", f"type=local,dest={trees}")
+    log = projects.build(engine, copy, target="built", options=options).log
+    assert len(set(re.findall(r"\[(linux/\S+) build \d", log))) == 1
+    amd64, arm64 = (
+        {path.relative_to(tree): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
+        for tree in (trees / "linux_amd64", trees / "linux_arm64")
+    )
+    assert amd64 == arm64 != {}
+
+
 @GO
 def test_a_third_party_module_builds_the_moment_it_is_added(engine: Engine, copy: Path, tmp_path: Path) -> None:
     """As its owner would add it; only the checksum database, which not every network reaches, is not asked."""
