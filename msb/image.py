@@ -1,6 +1,7 @@
 """An image read as data, whatever form it comes in: tree, layers, configuration, history. Nothing of it is run."""
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -19,8 +20,8 @@ from msb.tree import Archive, Entry, Folder, Layer, Merged, Tree, packed
 
 __all__ = ["LABEL", "Archive", "Entry", "Image", "Layer", "Saved", "Tree", "created", "images", "remove"]
 
-LABEL = "msb"
-"""The label (value "1") of every container that msb creates from an image."""
+LABEL = f"msb={os.getpid()}"
+"""The label of every container that this process creates from an image."""
 _ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.zst")
 
 
@@ -282,7 +283,7 @@ def created(engine: Engine, reference: str) -> Iterator[str]:
     """
     name = f"msb-{uuid.uuid4().hex[:12]}"
     try:
-        options = ("--name", name, "--label", f"{LABEL}=1", "--pull", "never", "--workdir", "/")
+        options = ("--name", name, "--label", LABEL, "--pull", "never", "--workdir", "/")
         engine.run("create", *options, reference, "none")
         yield name
     finally:

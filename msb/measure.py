@@ -18,7 +18,7 @@ from msb.contract.rules import Subject
 from msb.contract.service import running
 from msb.engine import Engine
 from msb.errors import MsbError
-from msb.image import Entry, Image, Tree
+from msb.image import LABEL, Entry, Image, Tree
 from msb.install import program
 from msb.stacks import Part, Stack
 
@@ -97,7 +97,7 @@ def bare(engine: Engine, project: Path, work: Path) -> Iterator["Bare"]:
     projects.build(engine, project, tag=image, options=("--file", str(cut)))
     platform = engine.run("version", "--format", "{{.Server.Os}} {{.Server.Arch}}").stdout.split()
     container = engine.run(
-        "run", "--detach", "--label", "msb=1",
+        "run", "--detach", "--label", LABEL,
         "--volume", f"{project}:{CONTEXT}:ro", "--volume", f"{CACHE}:/root/.cache",
         "--env", f"TARGETOS={platform[0]}", "--env", f"TARGETARCH={platform[1]}",
         "--entrypoint", "sleep", image, "3600",

@@ -1,14 +1,21 @@
 """What the tests share: one engine, and each stack's default project, rendered and built once a session."""
 
+import fcntl
 import os
+import re
+import tempfile
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_cookies.plugin import Cookies
+from xdist.scheduler import LoadScopeScheduling
 
 from msb import bases as base_images
+from msb import engine as engines
 from msb import install, stacks
 from msb import project as projects
 from msb.engine import Engine
@@ -18,26 +25,63 @@ IMAGES = f"msb-test-{os.getpid()}"
 """Where this session tags its images: two sessions on one engine leave each other alone."""
 
 
+LOCK = Path(tempfile.gettempdir()) / "msb-test.lock"
+"""Held by whoever starts the engine or builds its bases: sessions and their workers do it one after the other."""
+STACK = re.compile(rf"[\[-]({'|'.join(stacks.load().stacks)})[-\]]")
+"""A stack's name among the parameters of a test's id."""
+
+
+def group(nodeid: str) -> str:
+    """What a test shares its builds with: its stack, the stack's other option sets, or, of no stack, its module."""
+    module, _, name = nodeid.partition("::")
+    found = STACK.search(name)
+    if not found:
+        return module
+    return f"{found[1]}, other option sets" if module.endswith("test_option_sets.py") else found[1]
+
+
+class Groups(LoadScopeScheduling):
+    """Give each worker a group at a time, so that what its tests share is built once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups | None:
+    """Take the place of --dist=loadgroup (xdist 3.8 does not see its marks with pytest 9.2)."""
+    return Groups(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark every test that uses the engine, however indirectly, so that `make check` can leave it out.
 
-    The tests of a stack run together, after those of none: what a stack's tests share is built once. Pytest's own
-    order (which this one follows) goes back and forth between the stacks where a test has a second parameter.
+    The tests of a group run together, the dearest groups first. Pytest's own order (which this one follows) goes back
+    and forth between the stacks where a test has a second parameter.
     """
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker("engine")
     yield
-    order = ["", *stacks.load().stacks]
-    items.sort(key=lambda item: order.index(_stack_of(item)))
+    dearest = sorted(stacks.load().stacks.values(), key=lambda stack: -len(stack.option_sets))
+    order = [stack.name for stack in dearest]
+    items.sort(key=lambda item: [*order, ""].index(found[1] if (found := STACK.search(item.name)) else ""))
 
 
-def _stack_of(item: pytest.Item) -> str:
-    """The name of the stack the test is of, or nothing."""
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    asked = parameters.get("stack", "")
-    return asked.name if isinstance(asked, Stack) else asked
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After a run with the engine, print how long each group took, of which two run at a time, and what it holds."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    reports = [report for report in reports if isinstance(report, pytest.TestReport)]
+    if not any("engine" in report.keywords for report in reports):
+        return
+    spent: dict[str, float] = defaultdict(float)
+    for report in reports:
+        spent[group(report.nodeid)] += report.duration
+    terminalreporter.section("seconds of each group, and the engine")
+    for name, seconds in sorted(spent.items(), key=lambda pair: -pair[1]):
+        terminalreporter.write_line(f"{seconds:7.1f}s {name}")
+    if found := engines.find():
+        terminalreporter.write_line(found.run("system", "df").stdout.rstrip())
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +125,11 @@ def bake(cookies: Cookies, stack: Stack, answers: dict[str, str]) -> Path:
 @pytest.fixture(scope="session")
 def engine(matrix: Matrix) -> Iterator[Engine]:
     """A real engine with the bases of every stack; what the session built and tagged is removed after it."""
-    found = install.ensure()
-    found.need_disk()
-    base_images.ensure(found, sorted({base for stack in matrix.stacks.values() for base in stack.bases}))
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = install.ensure()
+        found.need_disk()
+        base_images.ensure(found, sorted({base for stack in matrix.stacks.values() for base in stack.bases}))
     yield found
     tags = found.run("image", "ls", "--filter", f"reference={IMAGES}/*", "--format", "{{.Repository}}:{{.Tag}}").stdout
     remove(found, tags.split())
@@ -96,16 +142,9 @@ def project(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def runtime(request: pytest.FixtureRequest, engine: Engine, stack: Stack, project: Path) -> Iterator[str]:
-    """The runtime image of the default option set, as its owner builds it.
-
-    After a stack's tests its cache goes, if the engine is msb's and another stack follows: to write a build's history
-    BuildKit looks through every link of its cache, so that with many builds behind it even a cached one takes long
-    (measured: 10.5 s for one that takes 0.5 s with an empty cache).
-    """
-    yield _built(engine, project, f"{IMAGES}/{stack.name}:runtime", None)
-    if engine.ours and _stack_of(request.session.items[-1]) != stack.name:
-        engine.run("builder", "prune", "--all", "--force")
+def runtime(engine: Engine, stack: Stack, project: Path) -> str:
+    """The runtime image of the default option set, as its owner builds it."""
+    return _built(engine, project, f"{IMAGES}/{stack.name}:runtime", None)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import IMAGES
 
 from msb import bases
 from msb.engine import Engine
@@ -17,7 +18,7 @@ DEBUG = "gcr.io/distroless/static-debian13:debug-nonroot"
 
 def files(engine: Engine, image: str) -> dict[str, str]:
     """List an image's files: path -> mode and owner, as tar prints them."""
-    container = engine.run("create", "--label", "msb=1", image, "none").stdout.strip()
+    container = engine.run("create", image, "none").stdout.strip()
     try:
         exported = subprocess.run([*engine.command, "export", container], capture_output=True, check=True).stdout
     finally:
@@ -78,11 +79,11 @@ def test_a_base_without_a_recipe_is_named(engine: Engine, monkeypatch: pytest.Mo
 def test_remove_takes_stand_ins_away_and_leaves_pulled_images(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bases, "_TARGETS", {"msb-test/base:stand-in": "static", "msb-test/base:pulled": "static"})
+    monkeypatch.setattr(bases, "_TARGETS", {f"{IMAGES}/base:stand-in": "static", f"{IMAGES}/base:pulled": "static"})
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     for name, label in (("stand-in", f"{bases.LABEL}=older"), ("pulled", "other=1")):
-        engine.run("build", "--quiet", "--label", label, "--tag", f"msb-test/base:{name}", str(tmp_path))
-    assert bases.origin(engine, "msb-test/base:pulled") == "pulled"
-    assert bases.origin(engine, "msb-test/base:stand-in") == "", "a stand-in of an older recipe is built anew"
-    assert bases.remove(engine) == ["msb-test/base:stand-in"]
-    assert bases.origin(engine, "msb-test/base:pulled") == "pulled"
+        engine.run("build", "--quiet", "--label", label, "--tag", f"{IMAGES}/base:{name}", str(tmp_path))
+    assert bases.origin(engine, f"{IMAGES}/base:pulled") == "pulled"
+    assert bases.origin(engine, f"{IMAGES}/base:stand-in") == "", "a stand-in of an older recipe is built anew"
+    assert bases.remove(engine) == [f"{IMAGES}/base:stand-in"]
+    assert bases.origin(engine, f"{IMAGES}/base:pulled") == "pulled"

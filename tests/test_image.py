@@ -341,5 +341,6 @@ def test_the_container_of_an_interrupted_look_is_removed(
 
 
 def containers(engine: Engine) -> set[str]:
-    listed = engine.run("ps", "--all", "--filter", f"label={LABEL}=1", "--format", "{{.Names}}").stdout
+    """The containers of this process, and no other's: there are other workers and sessions."""
+    listed = engine.run("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").stdout
     return set(listed.split())

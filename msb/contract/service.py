@@ -177,7 +177,7 @@ def running(
     service = Service(engine, f"msb-{uuid.uuid4().hex[:12]}", image.ports[0], subject.sandboxed)
     with _network(subject) as network:
         arguments |= network
-        command = ["--name", service.name, "--label", f"{LABEL}=1", "--detach", "--pull", "never", *_flags(arguments)]
+        command = ["--name", service.name, "--label", LABEL, "--detach", "--pull", "never", *_flags(arguments)]
         try:
             result = engine.run("run", *command, image.reference, check=False)
             if result.returncode:
@@ -197,7 +197,7 @@ def _network(subject: Subject) -> Iterator[dict[str, Any]]:
         return
     name = f"msb-{uuid.uuid4().hex[:12]}"
     try:
-        subject.engine.run("network", "create", "--internal", "--label", f"{LABEL}=1", name)
+        subject.engine.run("network", "create", "--internal", "--label", LABEL, name)
         yield _SANDBOX | {"network": name}
     finally:
         subject.engine.run("network", "rm", "--force", name, check=False)
