@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections import Counter
+from dataclasses import dataclass
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -17,13 +18,15 @@ SHOWN = 20
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-class Told(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Told:
     """A finding. where: a path of the image without its leading slash, or the part of it that is meant."""
 
     where: str
     message: str
 
 
+@dataclass(frozen=True, slots=True)
 class Waived(Told):
     """A finding that the owner allows, with the reason, and the last day of the waiver or null."""
 
@@ -113,8 +116,9 @@ def lines(check: Check) -> list[str]:
     for image in check.images:
         before = f"{image.platform}: " if len(check.images) > 1 else ""
         for rule in image.rules:
-            one = [f"{rule.code} {each.where}: {each.message}" for each in rule.findings]
-            one[SHOWN:] = [f"{rule.code}: and {len(one) - SHOWN} more"] if len(one) > SHOWN else []
+            one = [f"{rule.code} {each.where}: {each.message}" for each in rule.findings[:SHOWN]]
+            more = len(rule.findings) - SHOWN
+            one += [f"{rule.code}: and {more} more"] if more > 0 else []
             one += [f"{rule.code} {each.where}: waived: {each.reason}{_until(each.until)}" for each in rule.waived]
             one += [f"{rule.code} errored: {rule.reason}"] if rule.status is Status.ERRORED else []
             text += [before + line for line in one]

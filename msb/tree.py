@@ -160,23 +160,30 @@ class Archive(Content):
         shared = earlier.get(hard)
         if member.isreg() and member.sparse is not None:
             self._sparse[member.offset_data] = member
-        entry = Entry(
+        kind = _KINDS.get(member.type, "file")
+        head = shared.head if shared else b""
+        if kind == "file" and not hard and member.size:
+            head = self._head(member)
+        return Entry(
             path=path,
-            kind=_KINDS.get(member.type, "file"),
+            kind=kind,
             mode=member.mode & 0o7777,
             uid=member.uid,
             gid=member.gid,
             size=shared.size if shared else 0 if hard else member.size,
             target=member.linkname if member.issym() else "",
             xattrs=tuple(key[13:] for key in member.pax_headers if key.startswith("SCHILY.xattr.")),
-            head=shared.head if shared else b"",
+            head=head,
             hard=hard,
             offset=shared.offset if shared else member.offset_data,
         )
-        if not hard and entry.kind == "file" and entry.size:
-            with self.open(entry) as stream:
-                entry = replace(entry, head=stream.read(HEAD))
-        return entry
+
+    def _head(self, member: tarfile.TarInfo) -> bytes:
+        if member.sparse is not None:
+            stream = self._tar.extractfile(member)
+            return stream.read(HEAD) if stream else b""
+        self._file.seek(member.offset_data)
+        return self._file.read(min(HEAD, member.size))
 
 
 class _Part:

@@ -34,7 +34,7 @@ class Status(StrEnum):
     ERRORED = "errored"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One breach. where: a path of the image without its leading slash, or the part of it that is meant."""
 
@@ -187,6 +187,8 @@ def names_like(patterns: Iterator[str] | Collection[str]) -> re.Pattern[str]:
 
 def escaped(text: str) -> str:
     """Return the text with what cannot be printed escaped: no name of a file can look like another line."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else _escape(each) for each in text)
 
 
