@@ -111,5 +111,5 @@ def main() -> None:
         raise
     except Exception:
         traceback.print_exc()
-        print(f"msb: this is a fault of msb, not of the image: please report it at {msb.HOME}/issues", file=sys.stderr)
+        print("msb: this is a fault of msb, not of the image: please report it with the lines above", file=sys.stderr)
         sys.exit(2)

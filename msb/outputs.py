@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from pydantic import BaseModel
 
 import msb
+from msb import stacks
 from msb.contract.exceptions import Allowed, placed
 from msb.contract.rules import Finding, Result, Status, Verdict, escaped
 
@@ -219,16 +220,17 @@ def _until(day: str | None) -> str:
 
 
 def _driver(check: Check, result: Result) -> dict[str, object]:
+    home = stacks.load().collection.address
     rules = [
         {
             "id": verdict.rule.code,
             "shortDescription": {"text": verdict.rule.promise},
             "fullDescription": {"text": inspect.cleandoc(verdict.rule.look.__doc__ or "")},
-            "helpUri": f"{msb.HOME}/blob/main/docs/contract.md#{verdict.rule.code.lower()}",
+            "helpUri": f"{home}/blob/main/docs/contract.md#{verdict.rule.code.lower()}",
         }
         for verdict in result.verdicts.values()
     ]
-    return {"name": "msb contract", "version": check.version, "informationUri": msb.HOME, "rules": rules}
+    return {"name": "msb contract", "version": check.version, "informationUri": home, "rules": rules}
 
 
 def _notification(rule: RuleTold) -> dict[str, object]:

@@ -33,6 +33,12 @@ class Content(_Strict):
     sources: list[str]
 
 
+class Collection(_Strict):
+    """The collection itself. address: where it is cloned from, which is also its page."""
+
+    address: str
+
+
 class Profile(_Strict):
     """The denied names that are allowed all the same."""
 
@@ -196,6 +202,7 @@ class _Unsaid:
 class Matrix(_Strict):
     """All of stacks.toml."""
 
+    collection: Collection
     contract: Contract
     stacks: dict[str, Stack]
 

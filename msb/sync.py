@@ -1,14 +1,17 @@
-"""Copies what every template carries, and writes each stack's contract data.
+"""Copies what every template carries, and writes each stack's contract data and what it knows of the collection.
 
 Links, includes and shared imports do not survive zip archives, Windows, --directory or cruft, so the copies are
 committed. The root's .gitattributes lists them as generated, which is also how stale ones are found again.
 """
 
+import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msb
 from msb import stacks
 from msb.errors import MsbError
 from msb.stacks import ROOT, Matrix, Stack
@@ -58,8 +61,10 @@ def sync(check: bool, root: Path = ROOT) -> list[Path]:
     Returns the absolute paths that differed (changed, missing or stale), sorted. With `check`, writes nothing. Raises
     MsbError where stacks.toml permits or keeps a name that nothing denies.
     """
-    wanted = _wanted(root, stacks.load(root / "stacks.toml"))
+    matrix = stacks.load(root / "stacks.toml")
+    wanted = _wanted(root, matrix)
     stale = {path for path in _listed(root) if path not in wanted and path.exists()}
+    wanted |= _questions(root, matrix)  # which are the template's own, but for what the collection says of itself
     differing = {path for path, file in wanted.items() if not file.is_at(path)}
     if not check:
         for path in differing:
@@ -112,6 +117,22 @@ def _wanted(root: Path, matrix: Matrix) -> dict[Path, _File]:
     own = _attributes(root).partition(MARKER)[0]
     wanted[root / ".gitattributes"] = _File((own + MARKER + "".join(lines)).encode())
     return wanted
+
+
+def _questions(root: Path, matrix: Matrix) -> dict[Path, _File]:
+    """Each template's cookiecutter.json, with the collection's address and release, and the stack's name."""
+    found = {}
+    for name in matrix.stacks:
+        path = root / "templates" / name / "cookiecutter.json"
+        if path.exists():
+            text = path.read_text(encoding="utf-8")
+            said = {"_collection": matrix.collection.address, "_release": f"v{msb.__version__}", "_stack": name}
+            for key, value in said.items():
+                written = re.search(rf'^ *"{key}": (".*"),$', text, re.MULTILINE)
+                if written:
+                    text = text[: written.start(1)] + json.dumps(value) + text[written.end(1) :]
+            found[path] = _File(text.encode())
+    return found
 
 
 def _files(folder: Path) -> Iterator[Path]:

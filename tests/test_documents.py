@@ -165,6 +165,7 @@ def test_every_action_is_pinned_by_one_commit_with_its_version() -> None:
     [
         ("vendor.github-workflows", ".github/workflows/*.yml"),
         ("custom.github-workflows-require-timeout", ".github/workflows/*.yml"),
+        ("vendor.github-actions", ".github/actions/*/action.yml"),
         ("vendor.dependabot", ".github/dependabot.yml"),
         ("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/[!c]*.yml"),
         ("vendor.github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),

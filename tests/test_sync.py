@@ -1,5 +1,7 @@
 """Does sync keep the committed copies equal to their sources, and say so when they are not?"""
 
+import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -7,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import msb
+from msb import stacks
 from msb.errors import MsbError
 from msb.stacks import ROOT, Matrix, Stack
 from msb.sync import PROJECT, contract_data, sync
@@ -99,6 +103,21 @@ def test_a_difference_is_named_by_check_without_writing_and_mended_by_sync(
     assert path in sync(check=False, root=root)
     assert sync(check=True, root=root) == []
     assert path.exists() == (differ is not drop_a_source)
+
+
+def test_the_address_of_the_collection_is_written_into_every_template(root: Path, stack: Stack) -> None:
+    address = "https://git.example.com/platform/templates"
+    questions = root / "templates" / stack.name / "cookiecutter.json"
+    shutil.copy(ROOT / "templates" / stack.name / "cookiecutter.json", questions)
+    data = root / "stacks.toml"
+    data.write_text(re.sub(r'^address = ".*"$', f'address = "{address}"', data.read_text(), flags=re.MULTILINE))
+    stacks.load.cache_clear()
+    before = json.loads(questions.read_text())
+    assert questions in sync(check=True, root=root)
+    assert questions in sync(check=False, root=root)
+    found = json.loads(questions.read_text())
+    assert found == before | {"_collection": address}
+    assert (found["_stack"], found["_release"]) == (stack.name, f"v{msb.__version__}")
 
 
 def test_a_folder_whose_last_copy_went_stale_goes_with_it(root: Path, stack: Stack) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from msb.stacks import ROOT
 
@@ -103,6 +104,30 @@ def test_the_wheel_brings_the_stacks_and_not_the_workshop(installed: tuple[str, 
     listed = subprocess.run([installed[0], "--help"], capture_output=True, text=True).stdout
     assert "contract" in listed
     assert "demo" not in listed
+
+
+def test_the_actions_step_checks_an_image_with_the_tool_of_its_own_release(tmp_path: Path) -> None:
+    """As GitHub's runner runs it, but for the steps that set up uv and upload what was found."""
+    folder = ROOT / ".github" / "actions" / "contract"
+    action = yaml.safe_load((folder / "action.yml").read_text(encoding="utf-8"))
+    (step,) = (step for step in action["runs"]["steps"] if step.get("name") == "Check")
+    given = {
+        "GITHUB_ACTION_PATH": str(folder),
+        "IMAGE": str(
+            image(tmp_path / "image.tar", tar([*ACCOUNTS, member("app/server", ELF), member("bin/git", ELF)]))
+        ),
+        "ARGUMENTS": "--only MSB101 --stack go",
+        "SARIF": "contract.sarif",
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+    assert set(step["env"]) <= set(given)
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    result = subprocess.run(command, env=os.environ | given, cwd=tmp_path, capture_output=True, text=True)
+    assert result.stdout.splitlines() == [
+        "MSB101 bin/git: build tool in the runtime image", "0 rules passed, 1 failed"
+    ]  # fmt: skip
+    assert result.returncode == 1
+    assert json.loads((tmp_path / "contract.sarif").read_text())["version"] == "2.1.0"
 
 
 # --- what it is asked, and what it answers ---
