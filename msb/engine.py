@@ -28,7 +28,7 @@ class Engine:
 
     command: the client and its first arguments; version, buildx: (major, minor); compose: its version or "";
     containerd: whether images live in the containerd store (two platforms, OCI and cache output need it);
-    ours: whether msb started it; root: where it keeps its data.
+    ours: whether msb started it; root: where it keeps its data; platform: as in linux/amd64.
     """
 
     command: tuple[str, ...]
@@ -39,6 +39,7 @@ class Engine:
     seccomp: bool
     ours: bool
     root: Path
+    platform: str = ""
 
     def run(self, *arguments: str, check: bool = True, timeout: float | None = None) -> Output:
         """Run `docker ARGUMENTS` and return its output as text; raise MsbError with its last line when it fails."""
@@ -81,6 +82,7 @@ def find(builds: bool = True) -> Engine | None:
             seccomp=any("seccomp" in option for option in info.get("SecurityOptions") or []),
             ours=any(label.startswith(f"{LABEL}=") for label in info.get("Labels") or []),
             root=Path(info.get("DockerRootDir") or "/var/lib/docker"),
+            platform=f"{version['Server'].get('Os', 'linux')}/{version['Server'].get('Arch', '')}".rstrip("/"),
         )
         if not builds:
             return engine

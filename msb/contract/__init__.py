@@ -2,7 +2,7 @@
 
 from msb.contract import behaviour, building, credentials, metadata, size, tools, users
 from msb.contract.page import PLANNED, reference
-from msb.contract.rules import RULES, Finding, Need, Result, Rule, Status, Subject, Verdict, check
+from msb.contract.rules import RULES, Finding, Need, Result, Rule, Sees, Status, Subject, Verdict, check
 
 FAMILIES = (tools, users, metadata, credentials, size, behaviour, building)
 """The modules of the families 1xx to 7xx, in order."""
@@ -15,6 +15,7 @@ __all__ = [
     "Need",
     "Result",
     "Rule",
+    "Sees",
     "Status",
     "Subject",
     "Verdict",

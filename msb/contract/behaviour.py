@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from msb.contract.load import load
-from msb.contract.rules import Subject, rule
+from msb.contract.rules import Sees, Subject, rule
 from msb.contract.service import Service, StartError, running
 
 STOP = 2.0
@@ -62,7 +62,7 @@ def stop_under_load(subject: Subject, **options: Any) -> Stop:
     return Stop(seconds, int(state["ExitCode"]), in_flight.failure, seen.answered, seen.failures)
 
 
-@rule(601)
+@rule(601, sees=Sees.RUN)
 def locked_down(subject: Subject) -> Iterator[tuple[str, str]]:
     """The service serves with a read-only root, no capabilities, no new privileges, and limits.
 
@@ -77,7 +77,7 @@ def locked_down(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "start", str(error)
 
 
-@rule(602)
+@rule(602, sees=Sees.RUN)
 def any_user(subject: Subject) -> Iterator[tuple[str, str]]:
     """The service serves as any uid with gid 0, locked down as in 601.
 
@@ -92,7 +92,7 @@ def any_user(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "start", str(error)
 
 
-@rule(604)
+@rule(604, sees=Sees.RUN)
 def graceful_stop(subject: Subject) -> Iterator[tuple[str, str]]:
     """The stop signal ends the service in under 2 s with exit code 0 or 143, and no request fails.
 
@@ -115,7 +115,7 @@ def graceful_stop(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "load", f"no request to {subject.stack.service.resource} was answered"
 
 
-@rule(606)
+@rule(606, sees=Sees.RUN)
 def health(subject: Subject) -> Iterator[tuple[str, str]]:
     """The container becomes healthy, and unhealthy when the service hangs.
 
@@ -137,7 +137,7 @@ def health(subject: Subject) -> Iterator[tuple[str, str]]:
             yield "health check", "stays healthy while the service is frozen: let it ask the service"
 
 
-@rule(609)
+@rule(609, sees=Sees.RUN)
 def logs(subject: Subject) -> Iterator[tuple[str, str]]:
     """The service logs JSON lines to stdout and stderr, with the request's id, and writes no file.
 
@@ -165,7 +165,7 @@ def logs(subject: Subject) -> Iterator[tuple[str, str]]:
             )
 
 
-@rule(610)
+@rule(610, sees=Sees.RUN)
 def bad_configuration(subject: Subject) -> Iterator[tuple[str, str]]:
     """A bad configuration ends the service at once: one line that names the variable or file, non-zero exit.
 

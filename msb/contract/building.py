@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msb import project as projects
-from msb.contract.rules import Need, Subject, rule
+from msb.contract.rules import Need, Sees, Subject, rule
 from msb.errors import MsbError
 from msb.image import Image
 from msb.stacks import ROOT
@@ -25,7 +25,7 @@ _NO_IMAGE = "--output=type=cacheonly"  # builds all of it, and leaves no untagge
 _PLANTED = "COPY --from=toolbox /busybox/busybox /usr/bin/gcc"
 
 
-@rule(701, Need.PROJECT)
+@rule(701, Need.PROJECT, sees=Sees.BUILD)
 def failing_test(subject: Subject) -> Iterator[tuple[str, str]]:
     """A failing unit test fails `docker build .`, in the stage `test`.
 
@@ -42,7 +42,7 @@ def failing_test(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "docker build", f"fails, but not in the stage test: {_error(log)}"
 
 
-@rule(702, Need.PROJECT)
+@rule(702, Need.PROJECT, sees=Sees.BUILD)
 def cached_dependencies(subject: Subject) -> Iterator[tuple[str, str]]:
     """A source edit leaves every step of `deps` cached.
 
@@ -63,7 +63,7 @@ def cached_dependencies(subject: Subject) -> Iterator[tuple[str, str]]:
             yield f"deps: {text[:60]}", "runs again after a source edit"
 
 
-@rule(705, Need.PROJECT)
+@rule(705, Need.PROJECT, sees=Sees.BUILD)
 def optional_secret(subject: Subject) -> Iterator[tuple[str, str]]:
     """The project builds with and without the secret `ca-certificates`, and no byte of it stays in a layer.
 
@@ -98,7 +98,7 @@ def optional_secret(subject: Subject) -> Iterator[tuple[str, str]]:
             yield "build stage", "holds the secret in a layer: mount it, never copy it"
 
 
-@rule(706, Need.PROJECT)
+@rule(706, Need.PROJECT, sees=Sees.BUILD)
 def linters(subject: Subject) -> Iterator[tuple[str, str]]:
     """hadolint, ShellCheck, yamllint, zizmor and actionlint have nothing to say about the project.
 
@@ -136,7 +136,7 @@ def linters(subject: Subject) -> Iterator[tuple[str, str]]:
             yield name, next((line.strip() for line in output if line.strip()), "no message")
 
 
-@rule(707, Need.PROJECT)
+@rule(707, Need.PROJECT, sees=Sees.BUILD)
 def verified(subject: Subject) -> Iterator[tuple[str, str]]:
     """A candidate whose tree breaks the contract fails `docker build .`, with the line that says why.
 

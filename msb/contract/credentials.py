@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msb import project as projects
-from msb.contract.rules import Need, Subject, names_like, rule
+from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.errors import MsbError
 
 _PRIVATE_KEY = re.compile(
@@ -34,7 +34,7 @@ CANARIES = (
 """Files planted in a copy of the project: none may reach a build's context."""
 
 
-@rule(401)
+@rule(401, sees=Sees.LAYERS)
 def key_material(subject: Subject) -> Iterator[tuple[str, str]]:
     """No layer holds key material: private keys by their content, key stores and credential files by their name.
 
@@ -53,7 +53,7 @@ def key_material(subject: Subject) -> Iterator[tuple[str, str]]:
                 yield where, "holds a private key"
 
 
-@rule(403)
+@rule(403, sees=Sees.METADATA)
 def credentials(subject: Subject) -> Iterator[tuple[str, str]]:
     """No credential in the environment, the labels or the history, build arguments included.
 
@@ -77,7 +77,7 @@ def credentials(subject: Subject) -> Iterator[tuple[str, str]]:
         told |= named
 
 
-@rule(404, Need.PROJECT)
+@rule(404, Need.PROJECT, sees=Sees.BUILD)
 def context(subject: Subject) -> Iterator[tuple[str, str]]:
     """The project's .dockerignore keeps secrets and version control data out of the build context.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from msb.contract.rules import Subject, rule
+from msb.contract.rules import Sees, Subject, rule
 
 LABELS = ("title", "description", "source", "licenses", "version", "revision", "created")
 """The OCI labels every runtime image carries, without their prefix org.opencontainers.image."""
@@ -10,7 +10,7 @@ _SIGNALS = {"", "SIGTERM", "TERM", "15", "SIGINT", "INT", "2", "SIGQUIT", "QUIT"
 _NO_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # what the engine sets without one
 
 
-@rule(301)
+@rule(301, sees=Sees.METADATA)
 def entrypoint(subject: Subject) -> Iterator[tuple[str, str]]:
     """The command is in exec form, and its program is there and can be run.
 
@@ -27,7 +27,7 @@ def entrypoint(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "entrypoint", f"there is no program {command[0]}"
 
 
-@rule(302)
+@rule(302, sees=Sees.METADATA)
 def ports(subject: Subject) -> Iterator[tuple[str, str]]:
     """The ports are declared, and from 1024 on.
 
@@ -42,7 +42,7 @@ def ports(subject: Subject) -> Iterator[tuple[str, str]]:
             yield f"port {port}", "is under 1024 and needs a capability: use 8080"
 
 
-@rule(303)
+@rule(303, sees=Sees.METADATA)
 def volumes(subject: Subject) -> Iterator[tuple[str, str]]:
     """The image declares no volumes.
 
@@ -54,7 +54,7 @@ def volumes(subject: Subject) -> Iterator[tuple[str, str]]:
         yield f"volume {path}", "is declared in the image: drop VOLUME"
 
 
-@rule(304)
+@rule(304, sees=Sees.METADATA)
 def health_check(subject: Subject) -> Iterator[tuple[str, str]]:
     """There is a health check in exec form whose program is there and can be run, or a stated reason for none.
 
@@ -78,7 +78,7 @@ def health_check(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "health check", f"there is no program {test[1]}"
 
 
-@rule(305)
+@rule(305, sees=Sees.METADATA)
 def labels(subject: Subject) -> Iterator[tuple[str, str]]:
     """The OCI labels title, description, source, licenses, version, revision and created are set.
 
@@ -92,7 +92,7 @@ def labels(subject: Subject) -> Iterator[tuple[str, str]]:
             yield f"label org.opencontainers.image.{name}", "is not set"
 
 
-@rule(306)
+@rule(306, sees=Sees.METADATA)
 def stop_signal(subject: Subject) -> Iterator[tuple[str, str]]:
     """The stop signal is one that asks a service to finish: SIGTERM, SIGINT or SIGQUIT.
 
@@ -105,7 +105,7 @@ def stop_signal(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "stop signal", f"{signal} does not let the service finish: drop STOPSIGNAL"
 
 
-@rule(307)
+@rule(307, sees=Sees.METADATA)
 def working_directory(subject: Subject) -> Iterator[tuple[str, str]]:
     """The working directory is there.
 

@@ -25,6 +25,16 @@ class Need(Enum):
     PROJECT = "needs the generated project"
 
 
+class Sees(Enum):
+    """The set that a rule belongs to: what it looks at, and so how long it may take and whether it starts anything."""
+
+    TREE = "the file tree"
+    METADATA = "the configuration and the history"
+    LAYERS = "every layer"
+    RUN = "the running service"
+    BUILD = "builds of the project"
+
+
 class Status(StrEnum):
     """The four verdicts: only `passed` says that the promise holds, but for what the owner allows."""
 
@@ -113,6 +123,7 @@ class Rule:
     code: str
     look: Look
     needs: tuple[Need, ...]
+    sees: Sees = Sees.TREE
 
     @property
     def promise(self) -> str:
@@ -124,14 +135,14 @@ RULES: dict[str, Rule] = {}
 """Every rule by code, in order of their codes once the families are imported."""
 
 
-def rule(number: int, *needs: Need) -> Callable[[Look], Look]:
+def rule(number: int, *needs: Need, sees: Sees = Sees.TREE) -> Callable[[Look], Look]:
     """Register a function as the rule MSB`number`; its docstring is the rule's page section."""
 
     def register(look: Look) -> Look:
         code = f"MSB{number}"
         if code in RULES:
             raise ValueError(f"{code} is registered twice")
-        RULES[code] = Rule(code, look, needs)
+        RULES[code] = Rule(code, look, needs, sees)
         return look
 
     return register

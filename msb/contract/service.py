@@ -16,12 +16,17 @@ from msb.contract.rules import Subject
 from msb.engine import Engine
 from msb.errors import MsbError, SkippedError
 from msb.image import LABEL, remove
+from msb.stacks import ANY
 
 START = 20.0
 """Seconds that a service may take to answer its health path."""
 SETTLE = 5.0
 """Seconds from its first answer in which a service that still starts may answer with an error."""
 _POLL = 0.03
+_UP = 2.0
+"""Seconds after which a container of which nobody knows how it answers counts as started."""
+TOOLBOX = "gcr.io/distroless/static-debian13:debug-nonroot"
+"""The image whose /busybox is mounted into a container that is looked at from inside."""
 _LOCKED: dict[str, Any] = {
     "read_only": True,
     "tmpfs": ["/tmp:rw,size=64m"],  # noqa: S108 the container's, not this machine's
@@ -59,7 +64,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Service:
-    """A started container. port: the one the image declares first; internal: whether no port of it is published."""
+    """A started container.
+
+    port: the one the image declares first, or 0 where it declares none; internal: whether no port of it is published.
+    """
 
     engine: Engine
     name: str
@@ -108,7 +116,12 @@ class Service:
         return inside(self.engine, self.name)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """Send one GET on a connection of its own; raise OSError or HTTPException when there is no answer."""
+        """Send one GET on a connection of its own; raise OSError or HTTPException when there is no answer.
+
+        Raises MsbError when the image declares no port to ask.
+        """
+        if not self.port:
+            raise MsbError("the image declares no port, so there is nothing to ask (rule 302)")
         host, port = (self.address, self.port) if self.internal else ("127.0.0.1", self.published)
         connection = http.client.HTTPConnection(host, port, timeout=5)
         try:
@@ -168,13 +181,12 @@ def running(
     if not subject.runs:
         raise SkippedError("needs --run, which starts the image")
     engine, image = subject.engine, subject.image
-    paths = (subject.stack.service.health, subject.stack.service.ready)
-    if not image.ports:
-        raise MsbError("the image declares no port, so there is nothing to ask (rule 302)")
+    if engine.platform and not image.platform.startswith(engine.platform):
+        raise SkippedError(f"needs an engine on {image.platform}")
     arguments = (_LOCKED if locked else {}) | options
     if toolbox:
         arguments["volumes"] = [(_toolbox(subject), "/busybox", "ro")]
-    service = Service(engine, f"msb-{uuid.uuid4().hex[:12]}", image.ports[0], subject.sandboxed)
+    service = Service(engine, f"msb-{uuid.uuid4().hex[:12]}", next(iter(image.ports), 0), subject.sandboxed)
     with _network(subject) as network:
         arguments |= network
         command = ["--name", service.name, "--label", LABEL, "--detach", "--pull", "never", *_flags(arguments)]
@@ -182,18 +194,29 @@ def running(
             result = engine.run("run", *command, image.reference, check=False)
             if result.returncode:
                 raise StartError(f"the container does not start: {_last_line(result.stderr)}")
-            for path in paths if ready else ():
-                service.wait(path)
+            if ready:
+                _wait(subject, service)
             yield service
         finally:
             remove(engine, service.name)
+
+
+def _wait(subject: Subject, service: Service) -> None:
+    """Wait until the service is healthy and ready; where nobody has said how it answers, see that it stays up."""
+    if subject.stack.name != ANY:
+        for path in (subject.stack.service.health, subject.stack.service.ready):
+            service.wait(path)
+        return
+    time.sleep(_UP)
+    if service.ended:
+        raise StartError(f"the container ended: {service.last_line}")
 
 
 @contextmanager
 def _network(subject: Subject) -> Iterator[dict[str, Any]]:
     """The options of the container's network: a loopback port of this machine, or in the sandbox a net of its own."""
     if not subject.sandboxed:
-        yield {"publish": f"127.0.0.1::{subject.image.ports[0]}"}
+        yield {"publish": [f"127.0.0.1::{port}" for port in subject.image.ports[:1]]}
         return
     name = f"msb-{uuid.uuid4().hex[:12]}"
     try:
@@ -220,10 +243,9 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
 def _toolbox(subject: Subject) -> str:
     from msb.contract.toolbox import folder
 
-    base = next((base for base in subject.stack.bases if base.endswith(":debug-nonroot")), None)
-    if base is None:
-        raise MsbError(f"stack {subject.stack.name} names no debug-nonroot base to take the toolbox from")
-    return str(folder(subject.engine, base))
+    if subject.engine.run("image", "inspect", TOOLBOX, check=False).returncode:
+        raise SkippedError(f"needs the toolbox: docker pull {TOOLBOX}")
+    return str(folder(subject.engine, TOOLBOX))
 
 
 def _last_line(text: str | None) -> str:

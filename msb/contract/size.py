@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from msb.contract.rules import Need, Subject, rule
+from msb.contract.rules import Need, Sees, Subject, rule
 
 
 @rule(501)
@@ -32,7 +32,7 @@ def share_of_twin(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "size", f"{size / whole:.1%} of the twin's {whole:,} bytes, the limit is {limit:.1%}"
 
 
-@rule(504, Need.PROJECT)
+@rule(504, Need.PROJECT, sees=Sees.BUILD)
 def layers_by_change(subject: Subject) -> Iterator[tuple[str, str]]:
     """A source edit changes the layer of the application and no other.
 

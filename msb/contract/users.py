@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from msb.contract.rules import Subject, rule
+from msb.contract.rules import Sees, Subject, rule
 from msb.contract.service import running
 from msb.image import Entry, Tree
 
 
-@rule(201)
+@rule(201, sees=Sees.METADATA)
 def numeric_user(subject: Subject) -> Iterator[tuple[str, str]]:
     """The image's user is a number, and not 0.
 
@@ -26,7 +26,7 @@ def numeric_user(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "user", "is root: write USER 65532"
 
 
-@rule(202)
+@rule(202, sees=Sees.RUN)
 def effective_user(subject: Subject) -> Iterator[tuple[str, str]]:
     """The running process has no root uid, neither real, effective, saved nor of the file system.
 
