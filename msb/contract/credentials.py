@@ -27,9 +27,9 @@ _SECRET_NAME = re.compile(
 _PUBLIC_NAME = re.compile(r"_FILE$|_PATH$|_ID$|^PWD$|^OLDPWD$|(?:^|_)(?:GPG|PUBLIC)_KEYS?$", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"(?<![\w./-])([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s,;]+)")
 CANARIES = (
-    ".env", ".env.production", ".git/config", ".git/HEAD", ".ssh/id_ed25519", "id_ed25519", ".npmrc", ".netrc",
-    ".pypirc", ".aws/credentials", ".docker/config.json", ".kube/config", "terraform.tfstate", "terraform.tfvars",
-    "server.key", "server.pem", "secrets/password.txt",
+    ".env", ".env.staging", ".env.production.local", ".git/config", ".git/HEAD", ".ssh/id_ed25519", "id_ed25519",
+    ".npmrc", ".netrc", ".pypirc", ".aws/credentials", ".docker/config.json", ".kube/config", "terraform.tfstate",
+    "terraform.tfvars", "server.key", "server.pem", "secrets/password.txt",
 )  # fmt: skip
 """Files planted in a copy of the project: none may reach a build's context."""
 
