@@ -39,6 +39,17 @@ async def test_each_request_is_one_log_line(client: httpx.AsyncClient, log: Log)
     }.items()  # fmt: skip
 
 
+async def test_a_path_with_a_slash_more_is_not_there(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/notes/")).status_code == 404
+
+
+async def test_the_description_of_every_route_names_the_type_of_problems(client: httpx.AsyncClient) -> None:
+    routes = (await client.get("/openapi.json")).json()["paths"]
+    for operation in (operation for route in routes.values() for operation in route.values()):
+        assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"]
+        assert "422" not in operation["responses"]
+
+
 async def test_probes_are_logged_at_debug_only(client: httpx.AsyncClient, log: Log) -> None:
     await client.get("/healthz")
     await client.get("/readyz")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from app import healthcheck
+from app import healthcheck, workers
 
 SOURCE = str(Path(__file__).parent.parent / "src")
 
@@ -35,10 +35,10 @@ def healthy(port: int) -> bool:
 
 
 @contextmanager
-def running(**variables: object) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+def running(*arguments: str, **variables: object) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """Run the service; yield its port and process as soon as it is healthy."""
     port = free_port()
-    command = [sys.executable, "-m", "app"]
+    command = [sys.executable, *(arguments or ("-m", "app"))]
     variables = {"PORT": port, "DRAIN_DELAY": "10ms", **variables}
     with subprocess.Popen(command, env=environment(**variables), stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -69,13 +69,54 @@ def test_the_service_starts_serves_and_stops(workers: int) -> None:
     assert "stopped" in [line["msg"] for line in lines]
 
 
+SLOW = """
+import sys, time
+from app import __main__, main
+create = main.create_app
+def create_app(*arguments):
+    app = create(*arguments)
+    app.get("/blocking")(lambda: time.sleep(8))
+    return app
+main.create_app = create_app
+sys.exit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("timeout", "signals"), [(0.7, ["SHUTDOWN_TIMEOUT"]), (5, ["first", "a second signal"])])
+def test_a_handler_that_blocks_outlives_neither_the_timeout_nor_a_second_signal(
+    workers: int, timeout: float, signals: list[str]
+) -> None:
+    with (
+        running("-c", SLOW, WORKERS=workers, SHUTDOWN_TIMEOUT=f"{timeout}s") as (port, process),
+        socket.create_connection(("127.0.0.1", port)) as waiting,
+    ):
+        waiting.sendall(b"GET /blocking HTTP/1.1\r\nHost: test\r\n\r\n")
+        time.sleep(0.3)
+        for _ in signals:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+        output = process.communicate(timeout=3)[0]
+    assert process.returncode == 0
+    assert next(line["cause"] for line in map(json.loads, output.splitlines()) if "unfinished" in line) == signals[-1]
+
+
 def test_a_worker_that_dies_ends_the_service_with_an_error() -> None:
     with running(WORKERS=2) as (_, process):
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGKILL)
         output = process.communicate(timeout=5)[0]
     assert (len(children), process.returncode) == (2, 1)
-    assert '"exit_codes": [-9]' in output
+    assert '"exit_codes": [-9], "memory_kills": ' in output
+
+
+def test_too_little_memory_for_the_workers_is_told_before_one_is_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(workers, "CGROUP", tmp_path)
+    for limit, told in (("max", False), (str(512 << 20), False), (str(256 << 20), True)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert bool(workers.short_of_memory(4)) == told
 
 
 def test_a_stop_before_the_service_is_up_ends_it() -> None:
@@ -94,7 +135,7 @@ def test_a_bad_start_is_one_line_and_an_exit_code() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         for variables, words in (
-            ({"PORT": "http"}, "configuration refused: PORT: Input should be a valid integer"),
+            ({"PORT": "http"}, "configuration refused: PORT: Input should be a whole number, for example {{ cookiecutter.port }}"),
             ({"PORT": port}, "Address already in use"),
         ):
             command = [sys.executable, "-m", "app"]

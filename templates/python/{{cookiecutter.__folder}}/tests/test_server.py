@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
 
 from app.lifecycle import Lifecycle
 from app.main import create_app
@@ -81,13 +82,17 @@ def add_routes(app: FastAPI) -> None:
         await asyncio.sleep(0.5)
         return "done"
 
+    @app.get("/moved")
+    async def moved(request: Request) -> RedirectResponse:
+        return RedirectResponse(request.url_for("slow"))
+
     @app.get("/endless")
     async def endless() -> None:
         await asyncio.sleep(60)
 
 
 @asynccontextmanager
-async def start(**changes: float) -> AsyncIterator[Running]:
+async def start(**changes: float | str) -> AsyncIterator[Running]:
     settings = Settings.model_validate({"drain_delay": 0.1, **changes})
     lifecycle = Lifecycle()
     app = create_app(settings, lifecycle)
@@ -199,6 +204,61 @@ async def test_a_slow_answer_is_cut_off(log: Log) -> None:
         with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
             await connection.receive()
     assert [line["cause"] for line in log() if line["msg"] == "connection cut"] == ["slow answer"]
+
+
+async def test_a_head_above_the_limit_in_one_packet_gets_a_431_and_no_answer(log: Log) -> None:
+    async with start() as service:
+        for size, status in ((MAX_HEAD_BYTES, 200), (MAX_HEAD_BYTES + 1, 431), (100 << 10, 431)):
+            connection = await service.connect()
+            head = b"GET /healthz HTTP/1.1\r\nX: "
+            connection.send(head + b"x" * (size - len(head) - 4) + b"\r\n\r\n")
+            assert (await connection.receive())[0] == status
+    assert [line["status"] for line in log() if line["msg"] == "request"] == [200]
+
+
+async def test_a_long_body_before_the_next_head_is_no_part_of_it() -> None:
+    async with start() as service:
+        connection = await service.connect()
+        body = b"x" * 40_000
+        post = b"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        connection.send(post + (GET % b"/version")[:-2])
+        assert (await connection.receive())[0] == 200
+        connection.send(b"\r\n")
+        assert b"version" in (await connection.receive())[2]
+
+
+async def test_a_body_that_stops_is_a_408_for_the_client_and_in_the_log(log: Log) -> None:
+    async with start(read_timeout=0.1) as service:
+        for path in (b"/echo", b"/api/notes"):
+            connection = await service.connect()
+            head = b"POST %b HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n"
+            connection.send(head % path + b"half")
+            assert (await connection.receive())[:2] == (408, True)
+    assert [line["status"] for line in log() if line["msg"] == "request"] == [408, 408]
+
+
+@pytest.mark.parametrize(("write_timeout", "status", "lost"), [(0.1, 504, "slow answer"), (10, 499, "client gone")])
+async def test_a_request_whose_answer_nobody_got_is_logged_so(
+    log: Log, write_timeout: float, status: int, lost: str
+) -> None:
+    async with start(read_timeout=0.1, write_timeout=write_timeout) as service:
+        connection = await service.connect()
+        connection.send(GET % b"/slow")
+        await asyncio.sleep(0.05)
+        if lost == "client gone":
+            connection.writer.close()
+        await asyncio.sleep(0.6)
+    lines = [(line["status"], line["lost"]) for line in log() if line["msg"] == "request"]
+    assert lines == [(status, lost)]
+
+
+@pytest.mark.parametrize(("proxy", "scheme"), [("127.0.0.1", "https"), ("10.0.0.0/8", "http")])
+async def test_a_redirect_has_the_scheme_that_the_proxy_got(proxy: str, scheme: str) -> None:
+    async with start(forwarded_allow_ips=proxy) as service:
+        connection = await service.connect()
+        connection.send(b"GET /moved HTTP/1.1\r\nHost: test\r\nX-Forwarded-Proto: https\r\n\r\n")
+        head = await connection.reader.readuntil(b"\r\n\r\n")
+        assert f"location: {scheme}://test/slow\r\n" in head.decode()
 
 
 async def test_an_idle_connection_outlives_the_timeouts_of_a_request() -> None:

@@ -23,12 +23,15 @@ def test_an_empty_environment_gives_the_defaults(monkeypatch: pytest.MonkeyPatch
         ("PORT", "9999", 9999),
         ("WORKERS", "4", 4),
         ("LOG_LEVEL", "debug", "debug"),
+        ("LOG_LEVEL", "INFO", "info"),
         ("READ_TIMEOUT", "250ms", 0.25),
         ("WRITE_TIMEOUT", "1.5s", 1.5),
         ("IDLE_TIMEOUT", "2m", 120),
         ("DRAIN_DELAY", "0s", 0),
         ("SHUTDOWN_TIMEOUT", "4s", 4),
         ("MAX_BODY_BYTES", "5", 5),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.0/8, ::1", "10.0.0.0/8, ::1"),
+        ("FORWARDED_ALLOW_IPS", "*", "*"),
         ("SERVICE_VERSION", "1.2.3", "1.2.3"),
         ("SERVICE_REVISION", "abc", "abc"),
     ],
@@ -45,6 +48,14 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, name: str, valu
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "80 80"),
+        ("PORT", "8080.0"),
+        ("PORT", "+8080"),
+        ("PORT", " 8080"),
+        ("PORT", "8_080"),
+        ("PORT", "\uff18\uff10\uff18\uff10"),
+        ("WORKERS", "2.0"),
+        ("FORWARDED_ALLOW_IPS", "localhost"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.0/8,"),
         ("WORKERS", "0"),
         ("LOG_LEVEL", "loud"),
         ("READ_TIMEOUT", "10"),
@@ -59,8 +70,9 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, name: str, valu
 )
 def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=f"^{name}: Input should be "):
+    with pytest.raises(ConfigurationError, match=f"^{name}: Input should be .*, for example ") as refusal:
         load()
+    assert value not in str(refusal.value).partition(", for example ")[0]
 
 
 def test_a_drain_as_long_as_the_shutdown_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +88,7 @@ def test_all_that_is_wrong_comes_in_one_line_without_the_values(monkeypatch: pyt
     with pytest.raises(ConfigurationError) as refusal:
         load()
     message = str(refusal.value)
-    assert "PORT: Input should be a valid integer" in message
+    assert "PORT: Input should be a whole number, for example {{ cookiecutter.port }}" in message
     assert "; IDLE_TIMEOUT: Input should be a duration, for example 500ms, 1.5s or 2m" in message
     assert "\n" not in message
     assert "s3cret" not in message

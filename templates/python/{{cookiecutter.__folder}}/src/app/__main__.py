@@ -24,16 +24,14 @@ def main() -> int:
     logs.configure(config.log_level)
 
     import gc
-    import socket
 
     from app import server, workers
     from app.lifecycle import Lifecycle
     from app.main import create_app
+    from app.network import listen
 
-    dual = socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if dual else socket.AF_INET
     try:
-        listener = socket.create_server(("", config.port), family=family, dualstack_ipv6=dual, backlog=2048)
+        listeners = listen(config.port)
     except OSError as error:
         logger.error("cannot listen", extra={"error": str(error)})
         return 1
@@ -41,13 +39,13 @@ def main() -> int:
     app = create_app(config, lifecycle)
     if config.workers > 1:
         gc.freeze()  # what is loaded by now stays in memory that the workers share
-        code = workers.fork(config.workers, listener)
+        code = workers.fork(config.workers, listeners, config.shutdown_timeout)
         if code is not None:
             return code
     facts = {"port": config.port, "version": config.service_version, "revision": config.service_revision}
     logger.info("started", extra=facts)
     # uvicorn raises the stop signal once more when it is done, which the handler above turns into exit code 0.
-    server.Server(server.Config(app, config, lifecycle)).run(sockets=[listener])
+    server.Server(server.Config(app, config, lifecycle)).run(sockets=listeners)
     return 0
 
 

@@ -18,7 +18,8 @@ def create_app(settings: Settings, lifecycle: Lifecycle) -> FastAPI:
         title="{{ cookiecutter.project_slug }}",
         description=notes.__doc__ or "",
         version=settings.service_version,
-        responses={"default": {"model": problems.Problem, "description": "A problem (RFC 9457)"}},
+        responses={"default": problems.RESPONSE},
+        redirect_slashes=False,
     )
     problems.register(app)
     app.include_router(probes.routes(settings, lifecycle))

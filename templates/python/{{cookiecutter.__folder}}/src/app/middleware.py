@@ -18,6 +18,7 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")  # fit for logs and headers
+_LOST = {"client gone": 499, "slow answer": 504}  # statuses of answers that never began
 _CLOSE = {"Connection": "close"}  # where the rest of a body may still come
 
 
@@ -38,9 +39,13 @@ class RequestContext:
         # Each request is a task of its own, so nothing resets this: what uvicorn says about it later has the id too.
         logs.request_id.set(identifier)
         started, status, size = time.perf_counter(), 0, 0
+        # Who asks for a head gets that of the whole answer; the server leaves the body out.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def send_marked(message: Message) -> None:
             nonlocal status, size
+            if "lost" in scope:  # nobody gets it
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -48,17 +53,19 @@ class RequestContext:
                 headers["X-Content-Type-Options"] = "nosniff"
                 if self.lifecycle.closing:
                     headers["Connection"] = "close"
-            else:
+            elif asked is scope:
                 size += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self.app(scope, receive, send_marked)
+            await self.app(asked, receive, send_marked)
         finally:
             # The probes come every few seconds.
             level = logging.DEBUG if scope["path"] in (LIVE, READY) else logging.INFO
             duration = round((time.perf_counter() - started) * 1000, 3)
             facts = {"method": scope["method"], "path": scope["path"], "status": status, "bytes": size}
+            if lost := scope.get("lost"):
+                facts |= {"status": status or _LOST[lost], "lost": lost}
             logger.log(level, "request", extra={**facts, "duration_ms": duration})
 
 
@@ -83,6 +90,10 @@ class Recovery:
                 raise
             logger.exception("unhandled exception")
             await problems.answer(500)(scope, receive, send)
+        except asyncio.CancelledError:  # SHUTDOWN_TIMEOUT is over
+            if started or scope["type"] != "http":
+                raise
+            await problems.answer(503, "the service is stopping", _CLOSE)(scope, receive, send)
 
 
 class BodyLimit:

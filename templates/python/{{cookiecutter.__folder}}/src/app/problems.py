@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,12 +22,20 @@ class Problem(BaseModel):
     request_id: str | None = None
 
 
+MEDIA_TYPE = "application/problem+json"
+# Not FastAPI's `model`, which says application/json.
+RESPONSE: dict[str, Any] = {
+    "description": "A problem (RFC 9457)",
+    "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+}
+
+
 def answer(status: int, detail: str | None = None, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return a problem as a response, with its title and the request's id."""
     problem = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=logs.request_id.get() or None
     )
-    return JSONResponse(problem.model_dump(exclude_none=True), status, headers, "application/problem+json")
+    return JSONResponse(problem.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
 
 
 def register(app: FastAPI) -> None:
@@ -43,12 +52,16 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return answer(400, f"the body is not JSON: {first['ctx']['error']}")
-    if first["loc"] == ("body",) and not _is_json(request.headers.get("content-type", "")):
-        return answer(415, "the body must be application/json")
-    return answer(422, "; ".join(_sentence(part["loc"], part["msg"]) for part in error.errors()))
+    errors = error.errors()
+    if errors[0]["type"] == "json_invalid":
+        return answer(400, f"the body is not JSON: {errors[0]['ctx']['error']}")
+    if errors[0]["loc"] == ("body",):
+        if not _is_json(request.headers.get("content-type", "")):
+            return answer(415, "the body must be application/json")
+        return answer(400, "the body must be a JSON object")
+    # What cannot be read is a 400; what can be and says something impossible is a 422.
+    unread = any(part["type"] == "extra_forbidden" or part["type"].endswith("_type") for part in errors)
+    return answer(400 if unread else 422, "; ".join(_sentence(part["loc"], part["msg"]) for part in errors))
 
 
 def _is_json(content_type: str) -> bool:

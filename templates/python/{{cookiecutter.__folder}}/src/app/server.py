@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import os
 import socket
+import threading
 import time
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.lifecycle import Lifecycle
@@ -35,6 +37,7 @@ class Config(uvicorn.Config):
             log_config=None,  # its lines go where all go
             access_log=False,  # RequestContext writes the line, with duration and size
             server_header=False,
+            forwarded_allow_ips=settings.forwarded_allow_ips,
             timeout_keep_alive=settings.idle_timeout,  # type: ignore[arg-type]  # any number of seconds will do
         )
         self.settings = settings
@@ -52,10 +55,20 @@ class Server(uvicorn.Server):
     stop_by = 0.0  # when it must be over, of time.monotonic()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Note when the stop was asked for; uvicorn's main loop sees it a moment later."""
-        if not self.should_exit:
-            self.stop_by = time.monotonic() + self.config.settings.shutdown_timeout
+        """Note when the stop was asked for, which uvicorn's main loop sees a moment later; end it when asked again."""
+        if self.should_exit:
+            self._end("a second signal")
+        seconds = self.config.settings.shutdown_timeout
+        self.stop_by = time.monotonic() + seconds
+        # A handler that blocks its thread, or the event loop, cannot be cancelled.
+        timer = threading.Timer(seconds, self._end, ["SHUTDOWN_TIMEOUT"])
+        timer.daemon = True
+        timer.start()
         super().handle_exit(sig, frame)
+
+    def _end(self, cause: str) -> None:
+        logger.warning("stopped", extra={"cause": cause, "unfinished": len(self.server_state.tasks)})
+        os._exit(0)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, close the listener, let each client take one more answer, and wait for the requests in flight."""
@@ -96,7 +109,8 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 connection with limits that it lacks.
 
     A head must be whole within READ_TIMEOUT and have at most MAX_HEAD_BYTES; the answer must be taken within
-    READ_TIMEOUT (for the body, see BodyLimit) and WRITE_TIMEOUT more.
+    READ_TIMEOUT (for the body, see BodyLimit) and WRITE_TIMEOUT more. A request that gets no whole answer has in its
+    scope why: `lost`.
     """
 
     def __init__(
@@ -110,7 +124,8 @@ class Protocol(HttpToolsProtocol):
         self._to_read = config.settings.read_timeout
         self._to_answer = config.settings.read_timeout + config.settings.write_timeout
         self._timer: asyncio.TimerHandle | None = None
-        self._in_head = False
+        self._answered: RequestResponseCycle | None = None  # whose turn it is
+        self._in_message = self._in_head = self._only_head = False
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's is
@@ -120,23 +135,37 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._timer is None:
             self._allow(self._to_read)
-        super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        # In parts, so that a head that comes in one packet is measured before it is served.
+        while data and not self.transport.is_closing():
+            room = MAX_HEAD_BYTES - self._head_bytes
+            if not room:
                 self.transport.write(
                     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
                 )
                 self.transport.close()
+                return
+            part, data = data[:room], data[room:]
+            self._only_head = self._in_head or not self._in_message
+            super().data_received(part)
+            if self._in_head and self._only_head:
+                self._head_bytes += len(part)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._in_message = self._in_head = True
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self._in_head = False
+        self._in_head, self._head_bytes = False, 0
         self._allow(self._to_answer)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_message = self._only_head = False  # what follows in this part is not the whole of the next head
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -146,6 +175,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._clear()
+        self._lose("client gone")
         super().connection_lost(exc)
 
     def _allow(self, seconds: float) -> None:
@@ -158,6 +188,13 @@ class Protocol(HttpToolsProtocol):
             self._timer = None
 
     def _cut(self) -> None:
-        answering = self.cycle is not None and not self.cycle.response_complete
-        logger.info("connection cut", extra={"cause": "slow answer" if answering else "slow request"})
+        slow = self._lose("slow answer")
+        logger.info("connection cut", extra={"cause": "slow answer" if slow else "slow request"})
         self.transport.abort()
+
+    def _lose(self, reason: str) -> bool:
+        """Give the request whose answer is not complete, if there is one, the reason."""
+        if self._answered is None or self._answered.response_complete:
+            return False
+        cast("dict[str, Any]", self._answered.scope).setdefault("lost", reason)
+        return True

@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.notes.store import Note, Store
+from app.strict import StrictRoute
 
 PATH = "/api/notes"
 
@@ -32,7 +33,7 @@ class Notes(BaseModel):
 
 def routes(store: Store) -> APIRouter:
     """Return the routes of the notes in store."""
-    router = APIRouter(prefix=PATH, tags=["notes"])
+    router = APIRouter(prefix=PATH, tags=["notes"], route_class=StrictRoute)
 
     @router.get("")
     async def list_notes() -> Notes:
