@@ -132,8 +132,8 @@ class Image:
 def images(reference: str, engine_of: Callable[[], Engine], platform: str = "") -> Iterator[list[Image]]:
     """Yield the image, once for each of its platforms that is there: an engine's, a saved one or a root file system.
 
-    A path starts with / or . or is a file; everything else is the name of an image of the engine, which is asked for
-    only then. platform: only that one. Raises MsbError when there is nothing to look at.
+    A path starts with / or . or ~, or ends as a saved image does (.tar); everything else is the name of an image of the
+    engine, which is asked for only then. platform: only that one. Raises MsbError when there is nothing to look at.
     """
     with ExitStack() as entered:
         path = _path(reference)
@@ -301,7 +301,8 @@ def _inspected(engine: Engine, reference: str) -> dict[str, Any]:
     if result.returncode:
         lines = result.stderr.strip().splitlines() or ["no message"]
         if "no such" in lines[-1].lower():
-            raise MsbError(f"no such image: {reference} (`docker image ls` lists what there is)")
+            hint = f"write ./{reference} for the file" if Path(reference).exists() else "`docker image ls` lists them"
+            raise MsbError(f"no such image: {reference} ({hint})")
         raise MsbError(f"cannot look at image {reference!r}: {lines[-1]}")
     found: list[dict[str, Any]] = json.loads(result.stdout)
     return found[0]
@@ -316,7 +317,7 @@ def _save(engine: Engine, reference: str, folder: Path) -> Path:
 def _path(reference: str) -> Path | None:
     """The path that a reference is, or None for the name of an engine's image."""
     path = Path(reference).expanduser()
-    if not reference.startswith((".", "/", "~")) and not reference.endswith(_ARCHIVES) and not path.is_file():
+    if not reference.startswith((".", "/", "~")) and not reference.endswith(_ARCHIVES):
         return None
     if not path.exists():
         raise MsbError(f"{reference}: there is no such file or folder")

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 import msb
 from msb import stacks
 from msb.contract.exceptions import Allowed, placed
-from msb.contract.rules import Finding, Result, Status, Verdict, escaped
+from msb.contract.rules import RULES, Finding, Result, Status, Verdict, escaped
 
 SHOWN = 20
 """Findings of one rule that are printed; the rest are counted. The other forms have them all."""
@@ -207,6 +207,8 @@ def _texts(finding: Finding) -> dict[str, str]:
 
 def _problem(waiver: Allowed, results: list[Result]) -> str:
     """What is wrong with a waiver, or "": only a rule that looked can say that it covers nothing."""
+    if waiver.code not in RULES:
+        return "is for a rule that does not exist"
     verdicts = [result.verdicts[waiver.code] for result in results if waiver.code in result.verdicts]
     if waiver.expired:
         return f"expired on {waiver.until}: renew it, or fix what it allowed"

@@ -25,7 +25,10 @@ UNPACK: dict[bytes, Callable[[IO[bytes]], Any]] = {
 """First bytes of a compressed layer -> what reads it; OCI's media types name these two."""
 _DIGEST = re.compile(r"[a-z0-9+._-]+:[A-Fa-f0-9]+")
 _BLOCK = 1 << 20
-_DAMAGE = (OSError, EOFError, tarfile.TarError, zlib.error, zstandard.ZstdError, ValueError, TypeError, AttributeError)
+_DAMAGE = (
+    OSError, EOFError, tarfile.TarError, zlib.error, zstandard.ZstdError,
+    ValueError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
 """What a damaged archive, or one that is none, makes the libraries raise."""
 
 
@@ -65,7 +68,12 @@ class Saved:
             found = [*self._of_the_index(), *self._of_the_classic_manifest()]
         if not found:
             raise MsbError(f"{self._path}: there is no image in it: save one, as docker save --output image.tar IMAGE")
-        return list({manifest.platform: manifest for manifest in reversed(found)}.values())[::-1]
+        one_each: dict[str, Manifest] = {}
+        for manifest in found:
+            known = one_each.setdefault(manifest.platform, manifest)
+            if known.document != manifest.document:  # the same image stands in both manifests of Docker's archives
+                raise MsbError(f"{self._path}: there are several images for {manifest.platform} in it: save one alone")
+        return list(one_each.values())
 
     def layers(self, manifest: Manifest) -> list[Layer]:
         """Return the layers of one image."""

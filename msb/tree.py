@@ -218,12 +218,19 @@ class Folder(Content):
         found: dict[str, Entry] = {}
         try:
             device = os.lstat(self._root).st_dev
-            self._walk(b"", device, found)
+            pending = [b""]
+            while pending:
+                folder = pending.pop()
+                for name in os.listdir(os.path.join(self._root, folder)):  # noqa: PTH118, PTH208 a name may be no text
+                    path = os.path.join(folder, name)  # noqa: PTH118
+                    entry = self._entry(os.fsdecode(path))
+                    found[entry.path] = entry
+                    if entry.kind == "folder" and os.lstat(self._path(entry.path)).st_dev == device:
+                        pending.append(path)
         except OSError as error:
-            raise MsbError(
-                f"{os.fsdecode(error.filename)}: {error.strerror}: read it as its owner or as root"
-            ) from error
-        return found
+            place = os.fsdecode(error.filename)
+            raise MsbError(f"{place}: {error.strerror}: read it as its owner or as root") from error
+        return dict(sorted(found.items()))
 
     def open(self, entry: Entry) -> IO[bytes]:
         """Open a regular file."""
@@ -231,16 +238,6 @@ class Folder(Content):
 
     def _path(self, path: str) -> bytes:
         return os.path.join(self._root, os.fsencode(path))  # noqa: PTH118
-
-    def _walk(self, folder: bytes, device: int, found: dict[str, Entry]) -> None:
-        with os.scandir(os.path.join(self._root, folder)) as items:  # noqa: PTH118
-            names = sorted(item.name for item in items)
-        for name in names:
-            path = os.path.join(folder, name)  # noqa: PTH118
-            entry = self._entry(os.fsdecode(path))
-            found[entry.path] = entry
-            if entry.kind == "folder" and os.lstat(self._path(entry.path)).st_dev == device:
-                self._walk(path, device, found)
 
     def _entry(self, path: str) -> Entry:
         place = self._path(path)

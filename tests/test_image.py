@@ -218,11 +218,21 @@ def test_a_layer_that_cannot_be_unpacked_is_an_error_not_an_empty_layer(start: b
     "content",
     [b"", b"text", gzip.compress(b"text"), tar([]), tar([member("index.json", b"[]")]),
      tar([member("index.json", b'{"manifests": [{"digest": "sha256:../../etc/passwd"}]}')]),
-     tar([member("manifest.json", b'[{"Config": "c", "Layers": []}]')])],
+     tar([member("index.json", b"[" * 99_999)]),
+        tar([member("manifest.json", b'[{"Config": "c", "Layers": []}]')])],
 )  # fmt: skip
 def test_a_file_that_is_no_saved_image_is_one_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "saved.tar").write_bytes(content)
     with pytest.raises(MsbError, match=r"^\S+/saved\.tar: [^\n]+$"):
+        read(tmp_path / "saved.tar", "")
+
+
+def test_an_archive_of_several_images_is_refused_in_one_line(tmp_path: Path) -> None:
+    found = [{"Config": name, "Layers": []} for name in ("a.json", "b.json")]
+    other = json.dumps(json.loads(document()) | {"config": {"User": "0"}}).encode()
+    parts = [member("manifest.json", json.dumps(found).encode()), member("a.json", document()), member("b.json", other)]
+    (tmp_path / "saved.tar").write_bytes(tar(parts))
+    with pytest.raises(MsbError, match=r"there are several images for linux/amd64 in it: save one alone$"):
         read(tmp_path / "saved.tar", "")
 
 

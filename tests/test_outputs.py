@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent
 TODAY = datetime.now(UTC).date()
 WAIVER = Allowed("MSB107", "/app/a.c", "clients read it", TODAY)
 IDLE = Allowed("MSB107", "/app/b.c", "clients read it")
+UNKNOWN = Allowed("MSB999", "/app/c.c", "clients read it")
 
 
 def promised(number: int) -> Rule:
@@ -45,13 +46,14 @@ def result() -> Result:
 
 @pytest.fixture
 def check() -> outputs.Check:
-    return outputs.told("an-image", "go", {"linux/amd64": result()}, (WAIVER, IDLE))
+    return outputs.told("an-image", "go", {"linux/amd64": result()}, (WAIVER, IDLE, UNKNOWN))
 
 
 def test_lines_have_a_finding_each_and_tell_of_every_waiver(check: outputs.Check) -> None:
     finding = r"MSB101 app/x\nMSB999 app/y: build tool \xff <in> the image"
     assert outputs.lines(check) == [
         "allow MSB107 /app/b.c: is not used: nothing is found there any more",
+        "allow MSB999 /app/c.c: is for a rule that does not exist",
         *[finding] * 3,
         f"MSB107 app/a.c: waived: clients read it (until {TODAY})",
         "MSB401 errored: it could not look",
@@ -66,7 +68,7 @@ def test_lines_of_several_platforms_say_which(check: outputs.Check) -> None:
 
 def test_many_findings_of_a_rule_are_counted(check: outputs.Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "SHOWN", 2)
-    assert outputs.lines(check)[3] == "MSB101: and 1 more"
+    assert outputs.lines(check)[4] == "MSB101: and 1 more"
 
 
 def test_json_keeps_its_published_schema(check: outputs.Check) -> None:

@@ -295,6 +295,13 @@ def test_a_signal_ends_it_in_one_line_and_leaves_nothing_in_the_temporary_folder
     assert not list(scratch.iterdir())
 
 
+def test_a_reader_that_has_seen_enough_does_not_change_the_verdict(tmp_path: Path) -> None:
+    path = image(tmp_path / "image.tar", tar(ACCOUNTS))
+    script = f"'{sys.executable}' -m msb contract '{path}' --only MSB101 | true; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_a_fault_of_the_tool_itself_exits_with_two(tmp_path: Path) -> None:
     """Its own data is not there."""
     program = "import msb.stacks, msb.cli; msb.stacks.load = lambda: 1 / 0; msb.cli.main()"

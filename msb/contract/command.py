@@ -1,5 +1,6 @@
 """`msb contract`: check any image and say what came of it."""
 
+import os
 import sys
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
@@ -81,7 +82,11 @@ def _subject(asked: Asked, image: Image, build: Image | None) -> Subject:
 
 def _write(file: str, text: str) -> None:
     if file == "-":
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read the lines has seen enough; the verdict stays
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
         Path(file).write_text(text, encoding="utf-8", newline="\n")
