@@ -109,23 +109,30 @@ def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def interrupt(process: subprocess.Popen[str]) -> None:
-    """Press Ctrl-C: msb ends with the code that shells know, and with one line about it."""
-    process.send_signal(signal.SIGINT)
+def interrupt(
+    process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT, word: str = "interrupted"
+) -> None:
+    """Press Ctrl-C, or send another signal: msb ends with the code that shells know, and with one line about it."""
+    process.send_signal(number)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert output.splitlines()[-1] == "msb: interrupted"
+    assert process.returncode == 128 + number
+    assert output.splitlines()[-1] == f"msb: {word}"
     assert "Traceback" not in output
 
 
-def test_an_interrupted_contract_check_leaves_no_container_behind(engine: Engine, stack: Stack, runtime: str) -> None:
-    with started("contract", runtime, "--stack", stack.name) as process:
+@pytest.mark.parametrize("stack", ["go"], indirect=True)
+@pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_an_interrupted_contract_check_leaves_no_container_or_network_behind(
+    engine: Engine, stack: Stack, runtime: str, number: signal.Signals, word: str
+) -> None:
+    with started("contract", runtime, "--stack", stack.name, "--run", "--only", "MSB604") as process:
         end = time.monotonic() + 60
         while not containers(engine, process) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
         assert containers(engine, process), "it ended before it could be interrupted"
-        interrupt(process)
+        interrupt(process, number, word)
     assert not containers(engine, process)
+    assert not engine.run("network", "ls", "--quiet", "--filter", f"label=msb={process.pid}").stdout
 
 
 def test_an_interrupted_demo_build_says_so_and_leaves_no_container_behind(
