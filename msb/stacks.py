@@ -81,7 +81,8 @@ class Service(_Strict):
     """What the behaviour rules ask of a running service; paths are URL paths.
 
     `body`: what is posted to the resource, or "" where it can only be read; `bad_configuration`: environment variables,
-    and files by their absolute path; `unprobed`: why the image has no health check, or "" where it has one.
+    and files by their absolute path; `unprobed`: why the image has no health check, or "" where it has one; `drain`:
+    seconds after the stop signal in which it still takes new connections.
     """
 
     health: str
@@ -91,6 +92,7 @@ class Service(_Strict):
     writes: list[str]
     bad_configuration: dict[str, str]
     unprobed: str = ""
+    drain: float = Field(default=0, ge=0)
 
 
 class Compare(_Strict):

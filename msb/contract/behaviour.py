@@ -46,12 +46,15 @@ def stop_under_load(subject: Subject, **options: Any) -> Stop:
 
     options: further arguments of python-on-whales' `run`.
     """
-    resource = subject.stack.service.resource
-    # The container's own address: the engine's proxy on the published port accepts when the service is long gone.
-    with running(subject, **options) as service, load(service.address, service.port, resource, CLIENTS) as seen:
+    asked = subject.stack.service
+    with (
+        running(subject, **options) as service,
+        # The container's own address: the engine's proxy on the published port accepts when the service is long gone.
+        load(service.address, service.port, asked.resource, CLIENTS, asked.drain) as seen,
+    ):
         time.sleep(1)
         in_flight = _InFlight(service, subject)
-        seen.stopping.set()
+        seen.stopping()
         start = datetime.now(UTC)
         stop = service.stop(_PATIENCE)
         in_flight.finish(after=0.7)
@@ -98,9 +101,13 @@ def graceful_stop(subject: Subject) -> Iterator[tuple[str, str]]:
 
     Why: every deployment stops the old version under load. An in-flight request (half of it sent before the signal)
     gets its whole answer, and 50 keep-alive clients see no failed request. Failed is a status other than 2xx, an
-    answer cut off, or a new connection accepted and then closed without an answer.
+    answer cut off, a request that reached the service and got no answer, or a new connection that is refused before
+    the stack's `drain` in stacks.toml is over. A request on a connection that the service had closed before is sent
+    again on a new one, as every client may. A service without a drain closes what waits for a request at the signal:
+    what was on its way there is no failure, and whoever runs it stops sending to it first.
     Example: `MSB604 stop: takes 6.1 s`
-    Fix: on the signal, stop accepting, finish what is in flight, then exit; let the service be process 1 (exec form).
+    Fix: on the signal, go on for the drain, answer with `Connection: close`, finish what is in flight, then exit; let
+    the service be process 1 (exec form).
     """
     seen = stop_under_load(subject)
     if seen.seconds >= STOP:
