@@ -16,6 +16,8 @@ from msb.contract.rules import RULES, Finding, Result, Status, Verdict, escaped
 
 SHOWN = 20
 """Findings of one rule that are printed; the rest are counted. The other forms have them all."""
+MOST = 5000
+"""Results of one SARIF run: GitHub shows no more, and refuses a file with several times as many."""
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -143,7 +145,10 @@ def as_sarif(check: Check, results: dict[str, Result]) -> str:
     runs = []
     for image, result in zip(check.images, results.values(), strict=True):
         place = {"id": f"msb/{check.image}/{image.platform}"}
-        unseen = [rule for rule in image.rules if rule.status in (Status.ERRORED, Status.SKIPPED)]
+        notes = [_notification(rule) for rule in image.rules if rule.status in (Status.ERRORED, Status.SKIPPED)]
+        found = [(rule.code, each) for rule in image.rules for each in [*rule.findings, *rule.waived]]
+        if len(found) > MOST:
+            notes.append({"level": "warning", "message": {"text": f"{len(found) - MOST} more results are left out"}})
         runs.append(
             {
                 "tool": {"driver": _driver(check, result)},
@@ -151,10 +156,10 @@ def as_sarif(check: Check, results: dict[str, Result]) -> str:
                 "invocations": [
                     {
                         "executionSuccessful": not result.having(Status.ERRORED),
-                        "toolExecutionNotifications": [_notification(rule) for rule in unseen],
+                        "toolExecutionNotifications": notes,
                     }
                 ],
-                "results": [_sarif(rule.code, each) for rule in image.rules for each in [*rule.findings, *rule.waived]],
+                "results": [_sarif(code, each) for code, each in found[:MOST]],
             }
         )
     return json.dumps({"$schema": _SARIF, "version": "2.1.0", "runs": runs}, indent=2)

@@ -96,6 +96,15 @@ def test_sarif_keeps_its_schema_and_suppresses_what_is_waived(check: outputs.Che
     assert [each["level"] for each in invocation["toolExecutionNotifications"]] == ["note", "error"]
 
 
+def test_sarif_has_no_more_results_than_github_takes_and_says_so(
+    check: outputs.Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "MOST", 3)
+    (run,) = json.loads(outputs.as_sarif(check, {"linux/amd64": result()}))["runs"]
+    assert len(run["results"]) == 3
+    assert run["invocations"][0]["toolExecutionNotifications"][-1]["message"]["text"] == "1 more results are left out"
+
+
 def test_junit_has_a_case_a_rule(check: outputs.Check) -> None:
     root = ElementTree.fromstring(outputs.as_junit(check))  # noqa: S314 our own
     (suite,) = root

@@ -44,7 +44,7 @@ class Stop:
 def stop_under_load(subject: Subject, **options: Any) -> Stop:
     """Run the image, load it with CLIENTS clients and one slow request, stop it, and say what they saw.
 
-    options: further arguments of python-on-whales' `run`.
+    options: further options of `docker run`.
     """
     asked = subject.stack.service
     with (
