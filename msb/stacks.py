@@ -24,13 +24,22 @@ class _Strict(BaseModel):
 
 
 class Content(_Strict):
-    """What rules 103 and 105 to 107 look for: names are shell patterns, fingerprints name = text in machine code."""
+    """What rules 103 to 107 look for.
 
+    Names are shell patterns. carried: package = reason; scripts: path = reason; fingerprints: name = text in machine
+    code; members: name = path in an archive; served: what rule 107 asks of files that are served.
+    """
+
+    sections: list[str]
     packages: list[str]
+    carried: dict[str, str]
+    scripts: dict[str, str]
     wheels: list[str]
     fingerprints: dict[str, str]
+    members: dict[str, str]
     headers: list[str]
     sources: list[str]
+    served: list[str]
 
 
 class Collection(_Strict):
@@ -40,10 +49,11 @@ class Collection(_Strict):
 
 
 class Profile(_Strict):
-    """The denied names that are allowed all the same."""
+    """The denied names that are allowed all the same, and where files are served."""
 
     permits: list[str]
     keeps: list[str]
+    webroot: list[str]
 
 
 class Contract(_Strict):
@@ -161,7 +171,7 @@ class Stack(_Strict):
     permits: list[str]
     keeps: list[str]
     application: list[str]
-    unpackaged: list[str]
+    webroot: list[str]
     changes: list[str]
     builder: str
     bases: list[str]

@@ -79,20 +79,28 @@ def contract_data(matrix: Matrix, stack: Stack) -> str:
     """Return the text of docker/contract.txt for `stack`; raise MsbError for a permitted name that nothing denies."""
     content = matrix.contract.content
     denied = [name for family in matrix.contract.tools.values() for name in family]
-    fingerprints = [
-        f"{name}={text.replace(chr(9), chr(92) + 't').replace(chr(10), chr(92) + 'n')}"
-        for name, text in content.fingerprints.items()
-    ]
+    fingerprints, members = (
+        [
+            f"{name}={text.replace(chr(9), chr(92) + 't').replace(chr(10), chr(92) + 'n')}"
+            for name, text in texts.items()
+        ]
+        for texts in (content.fingerprints, content.members)
+    )
     entries = {
         "tool": _without(denied, stack.permits, f"stacks.{stack.name}.permits"),
         "foothold": [name for family in matrix.contract.footholds.values() for name in family],
         "package": content.packages,
+        "section": content.sections,
+        "carried": list(content.carried),
+        "script": list(content.scripts),
         "wheel": content.wheels,
         "fingerprint": fingerprints,
+        "member": members,
         "header": content.headers,
         "source": _without(content.sources, stack.keeps, f"stacks.{stack.name}.keeps"),
+        "served": content.served,
         "application": stack.application,
-        "unpackaged": stack.unpackaged,
+        "webroot": stack.webroot,
     }
     lines = [f"{kind} {value}\n" for kind, values in entries.items() for value in values]
     return CONTRACT_HEAD + "".join(lines) + CONTRACT_FOOT

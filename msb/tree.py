@@ -1,6 +1,5 @@
 """File trees as data: what a tar archive, a folder or a stack of layers holds, read when it is asked for."""
 
-import hashlib
 import os
 import re
 import stat
@@ -111,13 +110,6 @@ class Content(ABC):
                     return match
             before = block[-_OVERLAP:]
         return None
-
-    def md5(self, entry: Entry) -> str:
-        """Return the sum that package records have of a file."""
-        digest = hashlib.md5(usedforsecurity=False)
-        for block in self.blocks(entry):
-            digest.update(block)
-        return digest.hexdigest()
 
     def close(self) -> None:  # noqa: B027 most have nothing to close
         """Close what is open."""
@@ -362,9 +354,9 @@ class Tree:
         """Return the first match of a pattern, none of whose matches is longer than 16 kB, in a file of any size."""
         return self.archive.search(entry, pattern)
 
-    def md5(self, entry: Entry) -> str:
-        """Return the sum that package records have of a file."""
-        return self.archive.md5(entry)
+    def blocks(self, entry: Entry) -> Iterator[bytes]:
+        """Yield a file's content in parts, however large it is."""
+        return self.archive.blocks(entry)
 
     def text(self, path: str) -> str | None:
         """Return the text of the file at `path`, links followed, or None when there is none."""

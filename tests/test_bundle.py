@@ -106,9 +106,20 @@ def test_files_stand_at_their_real_paths_so_that_the_bases_links_stay_links(tree
     assert not [path for path in tree.rglob("*") if path.is_symlink()]
 
 
-def test_a_static_program_brings_nothing_else(run: Run) -> None:
-    result = run("gcc -static -o app main.c\nbundle /opt/app\nfind /out/rootfs ! -type d")
-    assert result.stdout.split() == ["/out/rootfs/opt/app"]
+def test_a_static_program_brings_nothing_but_a_record_of_its_checksum(run: Run) -> None:
+    result = run(
+        "gcc -static -o app main.c\nbundle /opt/app\ncd /out/rootfs\nfind . ! -type d | sort\n"
+        "sha256sum -c usr/share/built/rootfs.sha256"
+    )
+    assert result.stdout.splitlines() == ["./opt/app", "./usr/share/built/rootfs.sha256", "opt/app: OK"]
+
+
+def test_what_stands_in_a_named_folder_has_no_record_but_the_one_that_an_earlier_step_wrote(run: Run) -> None:
+    result = run(
+        "mkdir made /usr/share/built\ngcc -static -o made/x main.c\nsha256sum made/x >/usr/share/built/made.sha256\n"
+        "cp made/x made/planted\nbundle /opt/made\ncd /out/rootfs/usr/share/built\ngrep -c . *"
+    )
+    assert result.stdout.split() == ["1"]
 
 
 def test_a_folder_keeps_its_links_and_brings_the_libraries_of_its_programs(run: Run) -> None:
@@ -151,7 +162,8 @@ def test_a_cross_compiled_static_program_is_no_error(run: Run) -> None:
         "for arch in amd64 arm64; do CGO_ENABLED=0 GOARCH=$arch go build -o app-$arch main.go; done\n"
         "bundle /opt/app-amd64 /opt/app-arm64\nfind /out/rootfs ! -type d | sort"
     )
-    assert result.stdout.split() == ["/out/rootfs/opt/app-amd64", "/out/rootfs/opt/app-arm64"]
+    records = "/out/rootfs/usr/share/built/rootfs.sha256"
+    assert result.stdout.split() == ["/out/rootfs/opt/app-amd64", "/out/rootfs/opt/app-arm64", records]
 
 
 def test_the_paths_of_arm64_are_understood(run: Run) -> None:
@@ -170,4 +182,5 @@ def test_the_paths_of_arm64_are_understood(run: Run) -> None:
         "./opt/app",
         "./usr/lib/aarch64-linux-gnu/libc.so.6",
         "./usr/lib/ld-linux-aarch64.so.1",
+        "./usr/share/built/rootfs.sha256",
     ]

@@ -1,9 +1,11 @@
 """Does the clean image keep every promise, does each rule judge the fine points right, and is no failed look a pass?"""
 
+import base64
 import hashlib
 import io
 import re
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -12,10 +14,24 @@ from typing import Any
 import pytest
 
 from msb import outputs
-from msb.contract import FAMILIES, PLANNED, RULES, Need, Result, Rule, Sees, Status, Subject, check, reference
+from msb.contract import (
+    FAMILIES,
+    PLANNED,
+    RULES,
+    Need,
+    Result,
+    Rule,
+    Sees,
+    Status,
+    Subject,
+    check,
+    credentials,
+    reference,
+)
 from msb.contract.command import Asked, contract
 from msb.contract.exceptions import Allowed, exceptions
 from msb.contract.page import FAMILIES as TITLES
+from msb.contract.service import serving
 from msb.engine import Engine
 from msb.errors import SkippedError
 from msb.image import Archive, Image, Layer, Tree, images
@@ -236,6 +252,17 @@ def test_planned_rules_keep_their_numbers_and_are_told_as_planned() -> None:
 
 ELF = b"\x7fELF" + b"\0" * 60
 
+STORED_KEY = bytes.fromhex("2a864886f70d010c0a0102")  # of PKCS #12: a private key follows
+
+
+def sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def record(content: bytes) -> str:
+    """The checksum as a wheel's RECORD writes it."""
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+
 
 @dataclass
 class FakeImage:
@@ -296,8 +323,12 @@ def spoken(subject: Any, number: int) -> list[str]:
         (103, {"var/lib/dpkg/status": b"Package: gcc-14\n\nPackage: tzdata\n"}, ["var/lib/dpkg/status"]),
         (103, {"var/lib/dpkg/status.d/libgcc-s1": b"Package: libgcc-s1\n"}, []),
         (103, {"lib/apk/db/installed": b"P:musl\nV:1\n\nP:gcc\nV:1\n"}, ["lib/apk/db/installed"]),
-        (104, {"app/server": ELF}, []),
-        (104, {"application/server": ELF}, ["application/server"]),
+        (104, {"app/server": ELF}, ["app/server"]),
+        (104, {"usr/lib/python3.14/report": b"#!/x"}, ["usr/lib/python3.14/report"]),
+        (104, {"etc/update-motd.d/10-uname": b"#!/bin/sh"}, []),
+        (104, {"etc/update-motd.d/10-uname": ELF}, ["etc/update-motd.d/10-uname"]),
+        (104, {"app/server": ELF, "usr/share/built/x.sha256": sha256(ELF) + b"  app/server\n"}, []),
+        (104, {"app/server": ELF, "app/built/x.sha256": sha256(ELF) + b"  app/server\n"}, ["app/server"]),
         (
             104,
             {
@@ -312,9 +343,43 @@ def spoken(subject: Any, number: int) -> list[str]:
             {
                 "usr/lib/py/x.so": ELF,
                 "usr/libexec/helper": ELF,
-                "usr/lib/py/x-1.dist-info/RECORD": b"x.so,sha256=abc,64\n../../libexec/helper,,\n",
+                "usr/lib/py/y.so": ELF + b"changed",
+                "usr/lib/py/x-1.dist-info/RECORD": f"x.so,{record(ELF)},64\n../../libexec/helper,{record(ELF)},64\n"
+                f"y.so,{record(ELF)},64\nx-1.dist-info/RECORD,,\n".encode(),
             },
-            [],
+            ["usr/lib/py/y.so"],
+        ),
+        (104, {"py/x.so": ELF, "py/x-1.dist-info/RECORD": b"x.so,,\n"}, ["py/x.so"]),  # no checksum, no owner
+        (103, {"var/lib/dpkg/status": b"Package: sed\nStatus: deinstall ok config-files\n\nPackage: libc6\n"}, []),
+        (103, {"var/lib/dpkg/status.d/x": b"Package: x\nSection: contrib/utils\n"}, ["var/lib/dpkg/status.d/x"]),
+        (103, {"var/lib/dpkg/status.d/b": b"Package: base-files\nSection: admin\n"}, []),
+        (101, {"py/lua51.so": ELF, "usr/lib/ld-linux-x86-64.so.2": ELF, "app/link": ELF, "app/just": ELF}, []),
+        (105, {"app/x.jar": b"PK\x03\x04..org/codehaus/janino/SimpleCompiler.class"}, ["app/x.jar"]),
+        (105, {"app/x.pyz": b"#!/usr/bin/python\nPK..pip/_internal/cli/main.py"}, ["app/x.pyz"]),
+        (105, {"app/x.jar": b"PK\x03\x04..org/codehaus/janino/util/ClassFile.class"}, []),
+        (
+            106,
+            {"py/x.h": b"", "py/y.h": b"", "py/x-1.dist-info/RECORD": f"x.h,{record(b'')},0\n".encode()},
+            ["py/y.h"],  # the other is the wheel's own
+        ),
+        (
+            107,
+            {
+                "py/x/testdata/a.go": b"",
+                "py/y/testdata/a.go": b"",
+                "py/y/testdata/b.go": b"",
+                "py/x-1.dist-info/RECORD": "".join(f"{x}/testdata/a.go,{record(b'')},0\n" for x in "xy").encode(),
+            },
+            ["py/y/testdata"],  # where not all is the wheel's own
+        ),
+        (
+            107,
+            {
+                "py/tests/__pycache__/a.cpython-314.pyc": b"bytecode",
+                "py/tests/a.py": b"",
+                "py/x-1.dist-info/RECORD": f"tests/a.py,{record(b'')},0\n".encode(),
+            },
+            [],  # bytecode is owned as its source is
         ),
         (103, {"site/pip-26.2.dist-info/RECORD": b""}, ["site/pip-26.2.dist-info"]),
         (103, {"site/pipeline-1.dist-info/RECORD": b""}, []),
@@ -324,6 +389,7 @@ def spoken(subject: Any, number: int) -> list[str]:
         (105, {"app/x.so": ELF + b"Debian clang version 19.1.7"}, []),  # who compiled it, in .comment
         (106, {"usr/lib/libz.so.1": ELF, "usr/lib/libz.a": b"!<arch>"}, ["usr/lib/libz.a"]),
         (107, {"etc/ssl/certs/ca.crt": b"", "app/internal/x_test.go": b""}, ["app/internal/x_test.go"]),
+        (107, {"app/.git/config": b"", "app/.git/hooks/x.py": b""}, ["app/.git"]),
         (108, {"app/shell": b"notes", "usr/bin/sh": b"text"}, []),
         (108, {"app/helper": "/opt/bash", "opt/bash": ELF}, ["app/helper", "opt/bash"]),
         (203, {"etc/passwd": b"root:x:0:0::/:/\n"}, []),
@@ -331,6 +397,27 @@ def spoken(subject: Any, number: int) -> list[str]:
         (203, {}, ["etc/passwd"]),
         (401, {"usr/lib/libcrypto.so": ELF + b"-----BEGIN PRIVATE KEY-----\0-----END PRIVATE KEY-----\0"}, []),
         (401, {"etc/ssl/ca.pem": b"-----BEGIN CERTIFICATE-----\n" + b"A" * 64}, []),
+        (401, {"srv/tls.der": b"\x30\x82\x04\xbd\x02\x01\x00\x30\x0d\x06\x09" + b"\0" * 99}, ["srv/tls.der (layer 1)"]),
+        (401, {"opt/java/cacerts.jks": b"\xfe\xed\xfe\xed\0\0\0\2 certificates"}, []),
+        (401, {"app/tls.p12": b"\x30\x82\x0a\x00" + STORED_KEY}, ["app/tls.p12 (layer 1)"]),
+        (401, {"app/.npmrc": b"//registry.example.com/:_authToken=abcdefgh12345"}, ["app/.npmrc (layer 1)"]),
+        (401, {"app/.npmrc": b"//registry.example.com/:_authToken=${NPM_TOKEN}"}, []),
+        (
+            401,
+            {"app/.env.production": b"API=https://example.com\nDB=postgres://a:b@db/x"},
+            ["app/.env.production (layer 1)"],
+        ),
+        (
+            401,
+            {"root/.docker/config.json": b'{"auths": {"x": {"auth": "bWU6aHVudGVyMg=="}}}'},
+            ["root/.docker/config.json (layer 1)"],
+        ),
+        (
+            401,
+            {"app/account.json": b'{"private_key": "-----BEGIN PRIVATE KEY-----\\n' + b"A1b2" * 20},
+            ["app/account.json (layer 1)"],
+        ),
+        (401, {"app/package.json": b'{"name": "x", "repository": "https://github.com/a/b"}'}, []),
         (
             401,
             {"data": b"x\n-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n" + b"A" * 64},
@@ -350,6 +437,29 @@ def test_a_file_with_its_packages_checksum_is_owned(fake: Callable[..., Any]) ->
     assert spoken(fake(files), 104) == []
 
 
+def test_in_a_webroot_only_what_no_visitor_is_meant_to_get_is_left_over(fake: Callable[..., Any]) -> None:
+    harmless = (
+        "seg0.ts",
+        "a.py",
+        "a.whl",
+        "package.json",
+        "a.d.ts",
+        "pom.xml",
+        "testdata/a",
+        "Dockerfile",
+        "x.h",
+        "x.a",
+    )
+    left = ("a.js.map", ".git/config", ".env", ".env.production", "node_modules/x/index.js", ".npmrc")
+    subject = fake({f"srv/{name}": b"" for name in (*harmless, *left)})
+    webroot = subject.stack.model_copy(update={"webroot": ["/srv/"]})
+    served = replace(subject, stack=webroot)
+    assert spoken(served, 106) == []
+    assert spoken(served, 107) == [
+        f"srv/{name}" for name in (".git", "node_modules", "a.js.map", ".env", ".env.production", ".npmrc")
+    ]
+
+
 def test_what_a_stack_permits_and_keeps_is_no_finding(fake: Callable[..., Any]) -> None:
     subject = fake({"usr/bin/java": ELF, "app/main.py": b""})
     stack = subject.stack.model_copy(update={"permits": ["java"], "keeps": ["*.py"]})
@@ -365,6 +475,16 @@ def test_what_a_stack_permits_and_keeps_is_no_finding(fake: Callable[..., Any]) 
         ({"env": {"GPG_KEY": "7169605F62C751356D054A26A821E680E5FA6305"}}, []),
         ({"env": {"DB_PASSWORD_FILE": "/run/secrets/db", "DB_PASSWORD": ""}}, []),
         ({"env": {"MONKEY": "business", "KEYBOARD": "us"}}, []),
+        ({"env": {"CACHE_KEY": "notes-v1", "TOKEN_TTL": "3600", "TOKEN_URL": "https://id.example.com/token"}}, []),
+        ({"env": {"PASSWORD_MIN_LENGTH": "12", "SECRETS_DIR": "/run/secrets", "REQUIRE_TOKEN": "true"}}, []),
+        (
+            {"env": {"DB_PASS": "abc", "CACHE_KEY": "9f86d081884c7d659a2feaa0c55ad015"}},
+            ["env DB_PASS", "env CACHE_KEY"],
+        ),
+        ({"env": {"REDIS_URL": "redis://:hunter2@cache.example.com/0"}}, ["env REDIS_URL"]),
+        ({"env": {"CACHE": "redis://cache.example.com:6379/0", "SITE": "https://me@example.com:8080/a:b@c"}}, []),
+        ({"env": {"PAY": "sk_" + "live_" + "a1" * 12}}, ["env PAY"]),
+        ({"env": {"STORE": "DefaultEndpointsProtocol=https;AccountKey=" + "a1B2" * 20}}, ["env STORE"]),
         ({"env": {"API_KEY": "abc"}}, ["env API_KEY"]),
         ({"env": {"CI": "ghp_" + "a" * 36}}, ["env CI"]),
         ({"config": {"Labels": {"token": "abc"}}}, ["label token"]),
@@ -378,6 +498,51 @@ def test_credentials_are_told_from_what_only_looks_like_them(
     fake: Callable[..., Any], said: dict[str, Any], places: list[str]
 ) -> None:
     assert spoken(fake(**said), 403) == places
+
+
+SEARCHED = [
+    name
+    for name, value in vars(credentials).items()
+    if isinstance(value, re.Pattern) and name not in ("_KEY_FILES", "_STORES", "_CONFIGURATION")
+]
+"""All but those that match the whole of a file's name, which has at most 255 bytes."""
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_no_expression_takes_more_than_linear_time_on_prepared_text(name: str) -> None:
+    """With a quadratic expression, 20 kB take a second and more, and with an exponential one no test ends."""
+    pattern = getattr(credentials, name)
+    pieces = (
+        "a", "A", " ", "-", "\n", "=", "1", ":", "/", ".", "eyJa", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----\n",
+        "A: a\n", "\\n", "x://", "x://:", "aA1", "A_", "client-key-data: ", "\"", "a=\"", "://", "@", "a.",
+    )  # fmt: skip
+    for piece in pieces:
+        for start in ("", "-----BEGIN PRIVATE KEY-----\n", "x://", "eyJaaaaaaaaaaaa.eyJ", 'a="'):
+
+            def seconds(length: int, piece: str = piece, start: str = start) -> float:
+                text: Any = start + piece * (length // len(piece))
+                text = text.encode() if isinstance(pattern.pattern, bytes) else text
+                begin = time.process_time()
+                pattern.search(text)
+                return time.process_time() - begin
+
+            assert seconds(20_000) < 0.5, (piece, start)
+
+
+@pytest.mark.parametrize(
+    ("said", "port"),
+    [
+        ({"ports": [8080]}, 8080),
+        ({"ports": []}, 0),
+        ({"ports": [2112, 8080], "env": {"PORT": "8080"}}, 8080),
+        ({"ports": [2112, 8080], "history": ["EXPOSE map[2112/tcp:{}]", "EXPOSE map[8080/tcp:{}]"]}, 8080),
+        ({"ports": [2112, 8080], "env": {"PORT": "9"}}, 2112),
+    ],
+)
+def test_a_second_port_is_not_taken_for_the_one_that_the_service_answers_on(
+    fake: Callable[..., Any], said: dict[str, Any], port: int
+) -> None:
+    assert serving(fake(**said).image) == port
 
 
 @pytest.mark.parametrize(

@@ -8,23 +8,51 @@ from pathlib import Path
 from msb import project as projects
 from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.errors import MsbError
+from msb.tree import Content, Entry
 
+# No expression may take more than linear time, whatever the text: repetitions are bounded.
 _PRIVATE_KEY = re.compile(
-    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\s+(?:[A-Za-z-]+: [^\n]*\s+)*[A-Za-z0-9+/=\s]{64}"
+    rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:\r?\n|\\n)"
+    rb"(?:[A-Za-z-]{1,40}: [^\n]{0,200}\n){0,10}\s{0,4}[A-Za-z0-9+/=\\\s]{64}"
 )
+_DER_KEY = re.compile(rb"\A\x30(?:\x81.|\x82..)\x02\x01\x00(?:\x30.\x06|\x02\x82)", re.DOTALL)
 _KEY_FILES = names_like([
-    "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.p12", "*.pfx", "*.ppk", "*.jks", "*.keystore",
-    ".netrc", ".pgpass", ".pypirc", ".git-credentials", ".htpasswd", "kubeconfig",
+    "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.ppk", ".netrc", ".pgpass", ".pypirc", ".git-credentials",
+    ".htpasswd", "kubeconfig",
 ])  # fmt: skip
-_TOKEN = re.compile(
+_STORES = names_like(["*.p12", "*.pfx", "*.jks", "*.keystore"])
+_STORE = re.compile(rb"\A(?:\xfe\xed\xfe\xed|\x30[\x80-\x84])")  # Java's own, or PKCS #12
+# The objects that hold a private key in either; certificates have others.
+_STORED_KEY = re.compile(
+    rb"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01[\x01\x02]|\x2b\x06\x01\x04\x01\x2a\x02\x11\x01\x01"
+)
+_TOKENS = (
     r"AKIA[0-9A-Z]{16}|gh[opusr]_[A-Za-z0-9]{36}|github_pat_\w{30}|glpat-[\w-]{20}|xox[abprs]-[\w-]{10}"
-    r"|npm_[A-Za-z0-9]{36}|AIza[\w-]{35}|sk-[A-Za-z0-9_-]{32}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY|[a-z][a-z0-9+]*://[^/\s:@]+:[^/\s:@$]+@"
+    r"|npm_[A-Za-z0-9]{36}|pypi-AgE[\w-]{50}|AIza[\w-]{35}|sk-[A-Za-z0-9_-]{32}|[sr]k_live_[A-Za-z0-9]{20}"
+    r"|SG\.[\w-]{20,24}\.[\w-]{39,50}|eyJ[\w-]{10,2000}\.eyJ[\w-]{10,}\.[\w-]{10}|(?i:AccountKey)=[A-Za-z0-9+/]{40}"
+    r"|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|\b[a-z][a-z0-9+]{1,20}://[^/\s:@]{0,80}:[^/\s:@$<{]{1,200}@"
 )
+_TOKEN = re.compile(_TOKENS)
+# Files in which people keep credentials, and what gives one away there.
+_CONFIGURATION = names_like([
+    ".env", ".env.*", "*.env", ".npmrc", ".yarnrc*", "*.properties", "*.json", "*.yaml", "*.yml", "*.toml", "*.ini",
+    "*.conf", "*.cfg", "*.config", "config", "credentials",
+])  # fmt: skip
+_CONFIGURED = re.compile(
+    _TOKENS.encode() + rb"|_authToken=[^\s${]{8}|_auth=[A-Za-z0-9+/=]{8}|\"auth\": ?\"[A-Za-z0-9+/=]{8}"
+    rb"|client-key-data: ?[A-Za-z0-9+/=]{40}|aws_secret_access_key ?= ?\S{40}"
+)
+_LARGEST = 1 << 20  # bytes of a file in which people keep credentials
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|PWD|SECRETS?|TOKEN|CREDENTIALS?|APIKEY|KEY)(?:_|$)", re.IGNORECASE
+    r"(?:^|[_.-])(?:PASSWORDS?|PASSWD|PASSPHRASE|PASS|PWD|SECRETS?|TOKENS?|CREDENTIALS?|APIKEY"
+    r"|(?:API|ACCESS|SECRET|PRIVATE|ENCRYPTION|SIGNING|MASTER|ACCOUNT|AUTH|STORAGE|SERVICE)_?KEY|SECRET_KEY_BASE)$",
+    re.IGNORECASE,
 )
-_PUBLIC_NAME = re.compile(r"_FILE$|_PATH$|_ID$|^PWD$|^OLDPWD$|(?:^|_)(?:GPG|PUBLIC)_KEYS?$", re.IGNORECASE)
+_KEY_NAME = re.compile(r"(?:^|[_.-])KEY$", re.IGNORECASE)
+_PUBLIC_NAME = re.compile(r"^PWD$|^OLDPWD$|(?:^|_)(?:GPG|PUBLIC)_KEYS?$", re.IGNORECASE)
+# Values that are no credential under any name: a reference, a path, a switch, an address without a password.
+_HARMLESS = re.compile(r"[$/].*|true|false|yes|no|on|off|none|null|[a-z][a-z0-9+]{1,20}://[^@\s]*", re.IGNORECASE)
+_RANDOM = re.compile(r"\A(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/=_-]{20,}")
 _ASSIGNMENT = re.compile(r"(?<![\w./-])([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s,;]+)")
 CANARIES = (
     ".env", ".env.staging", ".env.production.local", ".git/config", ".git/HEAD", ".ssh/id_ed25519", "id_ed25519",
@@ -36,7 +64,7 @@ CANARIES = (
 
 @rule(401, sees=Sees.LAYERS)
 def key_material(subject: Subject) -> Iterator[tuple[str, str]]:
-    """No layer holds key material: private keys by their content, key stores and credential files by their name.
+    """No layer holds key material: private keys, key stores with one, tokens and passwords in files of settings.
 
     Why: a file that a later layer deletes is still in the image for whoever pulls it.
     Example: `MSB401 app/tls.key (layer 3): holds a private key`
@@ -44,13 +72,8 @@ def key_material(subject: Subject) -> Iterator[tuple[str, str]]:
     """
     for number, layer in enumerate(subject.image.layers, 1):
         for entry in layer.archive.entries.values():
-            where = f"{entry.path} (layer {number})"
-            if entry.kind != "file":
-                continue
-            if _KEY_FILES.match(entry.name):
-                yield where, "is a key or credentials file by its name"
-            elif layer.archive.search(entry, _PRIVATE_KEY):
-                yield where, "holds a private key"
+            if entry.kind == "file" and (held := _key_material(layer.archive, entry)):
+                yield f"{entry.path} (layer {number})", held
 
 
 @rule(403, sees=Sees.METADATA)
@@ -106,9 +129,25 @@ def context(subject: Subject) -> Iterator[tuple[str, str]]:
                 yield name, "reaches the build context: name it in .dockerignore"
 
 
+def _key_material(archive: Content, entry: Entry) -> str:
+    """What a file holds that nobody else may have, or ""."""
+    if _KEY_FILES.match(entry.name):
+        return "is a key or credentials file by its name"
+    if _STORES.match(entry.name) and (archive.search(entry, _STORED_KEY) or not archive.search(entry, _STORE)):
+        return "is a key store that does not hold certificates alone"
+    if entry.size and (archive.search(entry, _PRIVATE_KEY) or archive.search(entry, _DER_KEY)):
+        return "holds a private key"
+    if 0 < entry.size < _LARGEST and _CONFIGURATION.match(entry.name) and archive.search(entry, _CONFIGURED):
+        return "holds a token or a password"
+    return ""
+
+
 def _telling(name: str, value: str) -> bool:
-    """Whether a NAME=value pair gives a credential away; a reference to one ($NAME, a path) does not."""
-    if not value or value.startswith(("$", "/run/secrets/")):
+    """Whether a NAME=value pair gives a credential away: by the value's form, or by a telling name and value."""
+    if not value or value.startswith("$"):
         return False
-    named = _SECRET_NAME.search(name) and not _PUBLIC_NAME.search(name)
-    return bool(named or _TOKEN.search(value))
+    if _TOKEN.search(value):
+        return True
+    if _PUBLIC_NAME.search(name) or _HARMLESS.fullmatch(value):
+        return False
+    return bool(_SECRET_NAME.search(name) or (_KEY_NAME.search(name) and _RANDOM.fullmatch(value)))

@@ -13,6 +13,7 @@ from pathlib import Path
 from msb.errors import MsbError
 
 _LINE = re.compile(r"allow\s+(MSB\d{3})\s+(/\S*)\s+(?:until\s+(\S+)\s+)?(\S.*)")
+_BRACKET = re.compile(r"\[(?!!?[A-Za-z0-9_.-]+\])")
 _LAYER = re.compile(r" \(layer \d+\)$")
 
 
@@ -20,7 +21,8 @@ _LAYER = re.compile(r" \(layer \d+\)$")
 class Allowed:
     """One exception. code: the rule; path: a shell pattern for the finding's place, with a leading slash.
 
-    until: its last day, or None.
+    A bracket in the pattern that opens no simple set ([a-z0-9], [!x]) is itself, as in docker/verify. until: its last
+    day, or None.
     """
 
     code: str
@@ -35,7 +37,8 @@ class Allowed:
 
     def covers(self, code: str, where: str) -> bool:
         """Whether it is meant for a finding of that rule at that place, in whichever layer."""
-        return code == self.code and not self.expired and fnmatchcase("/" + placed(where), self.path)
+        pattern = _BRACKET.sub("[[]", self.path)
+        return code == self.code and not self.expired and fnmatchcase("/" + placed(where), pattern)
 
 
 def placed(where: str) -> str:

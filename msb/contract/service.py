@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import subprocess
 import time
 import uuid
@@ -15,7 +16,7 @@ from typing import Any
 from msb.contract.rules import Subject
 from msb.engine import Engine
 from msb.errors import MsbError, SkippedError
-from msb.image import LABEL, remove
+from msb.image import LABEL, Image, remove
 from msb.stacks import ANY
 
 START = 20.0
@@ -66,7 +67,7 @@ class Answer:
 class Service:
     """A started container.
 
-    port: the one the image declares first, or 0 where it declares none; internal: whether no port of it is published.
+    port: the one that it serves on, or 0 where the image declares none; internal: whether no port of it is published.
     """
 
     engine: Engine
@@ -186,7 +187,7 @@ def running(
     arguments = (_LOCKED if locked else {}) | options
     if toolbox:
         arguments["volumes"] = [(_toolbox(subject), "/busybox", "ro")]
-    service = Service(engine, f"msb-{uuid.uuid4().hex[:12]}", next(iter(image.ports), 0), subject.sandboxed)
+    service = Service(engine, f"msb-{uuid.uuid4().hex[:12]}", serving(image), subject.sandboxed)
     with _network(subject) as network:
         arguments |= network
         command = ["--name", service.name, "--label", LABEL, "--detach", "--pull", "never", *_flags(arguments)]
@@ -199,6 +200,15 @@ def running(
             yield service
         finally:
             remove(engine, service.name)
+
+
+def serving(image: Image) -> int:
+    """Return the declared port that an image serves on: the one of its own PORT, else the first that was declared."""
+    steps = (re.findall(r"(\d+)(?:/tcp)?", step) for step in reversed(image.history) if "EXPOSE" in step)
+    said = [image.env.get("PORT", ""), *(port for step in steps for port in step)]
+    return next(
+        (int(port) for port in said if port.isdecimal() and int(port) in image.ports), next(iter(image.ports), 0)
+    )
 
 
 def _wait(subject: Subject, service: Service) -> None:
@@ -216,7 +226,7 @@ def _wait(subject: Subject, service: Service) -> None:
 def _network(subject: Subject) -> Iterator[dict[str, Any]]:
     """The options of the container's network: a loopback port of this machine, or in the sandbox a net of its own."""
     if not subject.sandboxed:
-        yield {"publish": [f"127.0.0.1::{port}" for port in subject.image.ports[:1]]}
+        yield {"publish": [f"127.0.0.1::{port}" for port in [serving(subject.image)] if port]}
         return
     name = f"msb-{uuid.uuid4().hex[:12]}"
     try:

@@ -1,14 +1,19 @@
 """1xx: no build tools, and nothing that only a build needs."""
 
-import csv
 import re
 from collections.abc import Callable, Iterator
 
+from msb.contract.ownership import Owners
 from msb.contract.rules import Need, Subject, names_like, rule
-from msb.image import Tree
+from msb.image import Entry, Tree
+from msb.stacks import ANY
 
 _WHEEL = re.compile(r"([^-]+)(?:-.*)?\.(?:dist|egg)-info")
-_RECORDS = ("var/lib/dpkg/status.d/", "var/lib/dpkg/info/")
+_LIBRARY = re.compile(r"\.so(\.|$)")
+_RECORDS = ("var/lib/dpkg/status", "lib/apk/db/installed", "usr/lib/apk/db/installed")
+_UNOWNED = "belongs to no package and is in no record of the build"
+_DIFFERS = "differs from what its record says"
+_ARCHIVE = b"PK\x03\x04"
 
 
 @rule(101)
@@ -33,16 +38,17 @@ def tool_links(subject: Subject) -> Iterator[tuple[str, str]]:
     """
     for entry in subject.image.tree:
         target = subject.image.tree.resolve(entry.path) if entry.kind == "link" else None
-        named = subject.tools.match(entry.name)  # then it is rule 101's
-        if target and target.program and subject.tools.match(target.name) and not named:
+        named = _named(subject.tools, entry)  # then it is rule 101's
+        if target and target.program and _named(subject.tools, target) and not named:
             yield entry.path, f"link to the build tool {target.path}"
 
 
 @rule(103)
 def tool_packages(subject: Subject) -> Iterator[tuple[str, str]]:
-    """No package record names a compiler, a package manager, a shell or a development package.
+    """No package record names a compiler, a package manager, a shell, a utility or a development package.
 
-    Why: the record says that the package's files came along, or lies to scanners about it.
+    Why: the record says that the package's files came along, or lies to scanners about it. Debian packages are judged
+    by their section, which says what they are for, and by name; Python packages by name.
     Example: `MSB103 var/lib/dpkg/status.d/gcc-14: package gcc-14 in the runtime image`
     Fix: bundle the one library that is needed (docker/bundle), not its whole package.
     """
@@ -51,47 +57,55 @@ def tool_packages(subject: Subject) -> Iterator[tuple[str, str]]:
 
 @rule(104)
 def owned_programs(subject: Subject) -> Iterator[tuple[str, str]]:
-    """Every ELF file is owned: by a package's md5sums, a wheel's RECORD, or a place that the stack names.
+    """Every ELF file and every script is owned by a record of its checksum, wherever it is.
 
-    Why: scanners see packages, not files; machine code that nobody owns is code that nobody patches.
-    A file that differs from its package's checksum counts as not owned.
-    Example: `MSB104 usr/lib/libz.so.1: belongs to no package and not to the application`
-    Fix: let docker/bundle copy it with its package's record. The stack's own places are `unpackaged` in stacks.toml.
+    Why: scanners see packages, not files; a program that nobody owns is one that nobody patches, and the place where a
+    tool hides under another name. The records are those of Debian packages (md5sums), of Python wheels (RECORD), and of
+    what the build itself compiled, linked or took from its base (usr/share/built/*.sha256). The base's one script that
+    is in no record is named in stacks.toml by its path. Without a stack, the entrypoint's program is the service.
+    Example: `MSB104 usr/lib/libz.so.1: belongs to no package and is in no record of the build`
+    Fix: name the file to docker/bundle, which writes its package's record, or one for what the build made.
     """
-    tree = subject.image.tree
-    sums = _checksums(tree)
-    wheels = _wheel_files(tree)
-    for entry in (entry for entry in tree if entry.elf):
-        if f"/{entry.path}".startswith(tuple(subject.stack.unpackaged)) or entry.path in wheels:
-            continue
-        if entry.path not in sums:
-            yield entry.path, "belongs to no package and not to the application"
-        elif tree.md5(entry) not in sums[entry.path]:
-            yield entry.path, "differs from what its package holds"
+    tree, image = subject.image.tree, subject.image
+    owners = Owners(tree)
+    service = None
+    if subject.stack.name == ANY and image.command:
+        service = tree.which(image.command[0], image.env.get("PATH", ""))
+    for entry in tree:
+        known = entry == service or (not entry.elf and f"/{entry.path}" in subject.contract.content.scripts)
+        if entry.program and not known and not owners.own(entry):
+            yield entry.path, _DIFFERS if owners.claim(entry) else _UNOWNED
 
 
 @rule(105)
 def tool_fingerprints(subject: Subject) -> Iterator[tuple[str, str]]:
-    """No machine code and no Java runtime holds the text that gives a build tool or a shell away, by whatever name.
+    """No machine code, Java runtime or archive holds the text that gives a build tool or a shell away, under any name.
 
-    Why: renaming a compiler does not disarm it, and Java's is a module that needs no program of its own. The texts are
-    stacks.toml's fingerprints.
+    Why: renaming a compiler does not disarm it, and Java's is a module; others are a jar or a zipapp, and need no
+    program of their own. The texts are stacks.toml's fingerprints and members.
     Example: `MSB105 app/data: is gcc under another name`
-    Fix: remove the file. If the service itself was meant, its text collides with a fingerprint: allow it by path.
+    Fix: remove the file. Where the service needs it (janino for a logging library), allow it by path, with the reason.
     """
-    texts = {text.encode(): name for name, text in subject.contract.content.fingerprints.items()}
-    any_text = re.compile(b"|".join(map(re.escape, texts)))
+    content = subject.contract.content
+    fingerprints, members = (
+        {text.encode(): name for name, text in texts.items()} for texts in (content.fingerprints, content.members)
+    )
     for entry in subject.image.tree:
-        match = subject.image.tree.search(entry, any_text) if entry.elf or entry.modules else None
+        archive = entry.head == _ARCHIVE or entry.head.startswith(b"#!")
+        if not (archive or entry.elf or entry.modules):
+            continue
+        texts = members if archive else fingerprints
+        match = subject.image.tree.search(entry, re.compile(b"|".join(map(re.escape, texts))))
         if match:
             yield entry.path, f"is {texts[match.group()]} under another name"
 
 
 @rule(106)
 def headers(subject: Subject) -> Iterator[tuple[str, str]]:
-    """No headers, static libraries, object files or pkg-config files.
+    """No headers, static libraries, object files or pkg-config files, but for a package's own.
 
-    Why: only a compiler or a linker reads them, and there is none.
+    Why: only a compiler or a linker reads them, and there is none. What a package's record lists is that package's
+    content, and files that are served to visitors (a stack's `webroot`) are whatever the site needs.
     Example: `MSB106 usr/include/stdio.h: only a compiler or linker reads this`
     Fix: copy the built program, not the folder it was built in.
     """
@@ -100,9 +114,12 @@ def headers(subject: Subject) -> Iterator[tuple[str, str]]:
 
 @rule(107)
 def sources(subject: Subject) -> Iterator[tuple[str, str]]:
-    """No sources, tests, version control data, caches, manifests or lock files of build tools.
+    """No sources, tests, version control data, caches, manifests or lock files of build tools, but for a package's own.
 
-    Why: they tell a reader of the image more than it needs, and grow it. What a stack must keep is in stacks.toml.
+    Why: they tell a reader of the image more than it needs, and grow it. What a stack must keep is in stacks.toml. What
+    a package's record lists is that package's content; a folder is told once, and not when all in it is. Where files
+    are served to visitors (a stack's `webroot`), only source maps, secrets, version control data and package folders
+    count.
     Example: `MSB107 app/main.go: only a developer needs this`
     Fix: copy the built program, not the folder it was built in.
     """
@@ -119,7 +136,7 @@ def footholds(subject: Subject) -> Iterator[tuple[str, str]]:
     """
     for entry in subject.image.tree:
         target = subject.image.tree.resolve(entry.path) if entry.kind in ("file", "link") else None
-        if target and target.program and any(subject.footholds.match(end.name) for end in (entry, target)):
+        if target and target.program and any(_named(subject.footholds, end) for end in (entry, target)):
             yield entry.path, "shell, package manager or network client in the runtime image"
 
 
@@ -144,76 +161,97 @@ def control(subject: Subject) -> Iterator[tuple[str, str]]:
             yield "build image", f"{code} finds nothing, so its silence on the runtime image proves nothing"
 
 
+def _named(tools: re.Pattern[str], entry: Entry) -> bool:
+    """Whether a program is called like one of them; a shared library is called as it likes."""
+    return bool(tools.match(entry.name)) and not _LIBRARY.search(entry.name)
+
+
 def _tool_names(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
     for entry in tree:
-        if entry.kind in ("file", "link") and subject.tools.match(entry.name):
+        if entry.kind in ("file", "link") and _named(subject.tools, entry):
             target = tree.resolve(entry.path)
             if target and target.program:
                 yield entry.path, "build tool in the runtime image"
 
 
 def _tool_packages(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
-    denied = names_like(subject.contract.content.packages)
-    for path, package in _packages(tree):
-        if denied.match(package):
+    content = subject.contract.content
+    packages, sections = names_like(content.packages), names_like(content.sections)
+    for path, package, section in _packages(tree):
+        if packages.match(package) or (sections.match(section) and package not in content.carried):
             yield path, f"package {package} in the runtime image"
-    wheels = names_like(subject.contract.content.wheels)
+    wheels = names_like(content.wheels)
     for entry in tree:
         wheel = _WHEEL.fullmatch(entry.name)
-        if wheel and wheels.match(wheel[1].lower().replace("_", "-")):
+        if wheel and wheels.match(re.sub(r"[-_.]+", "-", wheel[1].lower())):
             yield entry.path, f"Python package {wheel[1]} in the runtime image"
 
 
 def _headers(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
     denied = names_like(subject.contract.content.headers)
+    owners = Owners(tree)
     for entry in tree:
-        if entry.kind in ("file", "link") and denied.match(entry.name):
+        if (
+            entry.kind in ("file", "link")
+            and denied.match(entry.name)
+            and not _served(subject, entry)
+            and not (_content(owners, tree, entry))
+        ):
             yield entry.path, "only a compiler or linker reads this"
 
 
 def _sources(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
-    inside: list[str] = []  # a folder is told once, not every file in it
-    for entry in tree:
-        if not entry.path.startswith(tuple(inside)) and subject.sources.match(entry.name):
-            inside += [f"{entry.path}/"] if entry.kind == "folder" else []
-            yield entry.path, "only a developer needs this"
+    owners = Owners(tree)
+    served = names_like(subject.contract.content.served)
+    denied = {
+        entry.path: entry
+        for entry in tree
+        if (served if _served(subject, entry) else subject.sources).match(entry.name)
+    }
+    folders = {path: set[bool]() for path, entry in denied.items() if entry.kind == "folder"}
+    for entry in tree if folders else ():
+        around = [folder for folder in _above(entry.path) if folder in folders] if entry.kind == "file" else []
+        own = bool(around) and owners.own(entry)
+        for folder in around:
+            folders[folder].add(own)
+    left = {
+        path
+        for path, entry in denied.items()
+        if not (folders[path] == {True} if entry.kind == "folder" else _content(owners, tree, entry))
+    }
+    for path in (path for path in denied if path in left):
+        if not any(folder in left and folder in folders for folder in _above(path)):  # told with its folder
+            yield path, "only a developer needs this"
 
 
-def _packages(tree: Tree) -> Iterator[tuple[str, str]]:
-    """(path of the record, package name): Debian's one-file and distroless's many-file records, and Alpine's."""
+def _served(subject: Subject, entry: Entry) -> bool:
+    return f"/{entry.path}".startswith(tuple(subject.stack.webroot))
+
+
+def _content(owners: Owners, tree: Tree, entry: Entry) -> bool:
+    """Whether it is, or leads to, a file that a package's record lists."""
+    real = tree.resolve(entry.path)
+    return real is not None and owners.own(real)
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path is in, the nearest first."""
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def _packages(tree: Tree) -> Iterator[tuple[str, str, str]]:
+    """(path of the record, package, section): Debian's one-file and distroless's many-file records, and Alpine's."""
     for entry in tree:
         if entry.kind != "file":
             continue
         folder, _, name = entry.path.rpartition("/")
         one_each = folder == "var/lib/dpkg/status.d" and not name.endswith(".md5sums")
+        text = tree.read(entry).decode("utf-8", "replace") if one_each or entry.path in _RECORDS else ""
         if one_each or entry.path == "var/lib/dpkg/status":
-            for package in re.findall(rb"^Package: (\S+)", tree.read(entry), re.MULTILINE):
-                yield entry.path, package.decode()
-        elif entry.path in ("lib/apk/db/installed", "usr/lib/apk/db/installed"):
-            for package in re.findall(rb"^P:(\S+)", tree.read(entry), re.MULTILINE):
-                yield entry.path, package.decode()
-
-
-def _checksums(tree: Tree) -> dict[str, set[str]]:
-    """Path -> the md5 sums that packages record for it; paths are the real ones, with merged /usr followed."""
-    sums: dict[str, set[str]] = {}
-    for entry in tree:
-        if entry.kind == "file" and entry.path.startswith(_RECORDS) and entry.path.endswith(".md5sums"):
-            for line in tree.read(entry).decode("utf-8", "replace").splitlines():
-                digest, _, path = line.partition("  ")
-                real = tree.resolve(path)
-                if real:
-                    sums.setdefault(real.path, set()).add(digest)
-    return sums
-
-
-def _wheel_files(tree: Tree) -> set[str]:
-    """Paths that the RECORD files of installed wheels list."""
-    found = set()
-    for entry in tree:
-        if entry.name == "RECORD" and entry.path.rpartition("/")[0].endswith(".dist-info"):
-            site = entry.path.rsplit("/", 2)[0]
-            rows = csv.reader(tree.read(entry).decode("utf-8", "replace").splitlines())
-            real = (tree.resolve(f"{site}/{row[0]}") for row in rows if row)
-            found |= {file.path for file in real if file}
-    return found
+            for stanza in text.split("\n\n"):
+                said = dict(re.findall(r"^(Package|Section|Status):.*?(\S+)[ \t]*$", stanza, re.MULTILINE))
+                if "Package" in said and said.get("Status") not in ("config-files", "not-installed"):
+                    yield entry.path, said["Package"], said.get("Section", "").rpartition("/")[2]
+        else:
+            yield from ((entry.path, package, "") for package in re.findall(r"^P:(\S+)", text, re.MULTILINE))

@@ -91,7 +91,7 @@ def capabilities(subject: Subject) -> Iterator[tuple[str, str]]:
 
 @rule(206)
 def world_writable(subject: Subject) -> Iterator[tuple[str, str]]:
-    """No file is world-writable, and no folder is without the sticky bit.
+    """No file is world-writable, and no folder is world-writable without the sticky bit.
 
     Why: whatever runs in the container could plant a file there that something else trusts. Links do not count.
     Example: `MSB206 etc/app.conf: is world-writable (666)`
