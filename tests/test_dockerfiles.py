@@ -1,5 +1,6 @@
 """Does the Dockerfile of every option set have the one shape? Read as text, without an engine."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from conftest import Rendered
 from dockerfile_parse import DockerfileParser
 
-from msb.stacks import Stack
+from msb.stacks import ROOT, Stack
 
 BIN = Path(sys.executable).parent
 STAGES = ["toolbox", "deps", "build", "test", "package", "candidate", "verify", "debug", "runtime"]
@@ -142,6 +143,20 @@ def test_from_candidate_on_only_environment_health_and_entrypoint_differ_between
     assert labels == ["title", "description", "source", "licenses", "version", "revision", "created"]
 
 
+def test_candidate_ends_in_its_entrypoint_so_that_buildah_too_runs_verify_again(dockerfile: Dockerfile) -> None:
+    """Of a mounted stage that ends in COPY or RUN, Buildah 1.39 does not see that it changed (buildah#6609)."""
+    verify = next(i for i, (_, value) in enumerate(dockerfile.instructions) if value.endswith(" AS verify"))
+    assert dockerfile.instructions[verify - 1][0] == "ENTRYPOINT"
+
+
 def test_hadolint_has_nothing_to_say(dockerfile: Dockerfile) -> None:
     result = subprocess.run([BIN / "hadolint", "--no-color", dockerfile.path], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_buildkits_own_lint_has_nothing_to_say(dockerfile: Dockerfile) -> None:
+    """As `docker build --check` asks it, which newer engines alone can; the first run compiles it."""
+    command = [BIN / "go", "-C", ROOT / "tools/lint", "tool", "lint", dockerfile.path]
+    environment = os.environ | {"GOTOOLCHAIN": "local", "GOFLAGS": ""}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
