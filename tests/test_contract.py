@@ -460,6 +460,14 @@ def test_in_a_webroot_only_what_no_visitor_is_meant_to_get_is_left_over(fake: Ca
     ]
 
 
+def test_what_a_later_layer_deletes_or_replaces_is_found_in_the_earlier_one(fake: Callable[..., Any]) -> None:
+    below = fake({"usr/bin/gcc": ELF, "app/a.c": b"x", "app/y": ELF + b"BusyBox v", "app/same": b"", "app/page": b"x"})
+    above = fake({"app/a.c": b"", "app/same": b"", "usr/bin/.wh.gcc": b""})
+    image = replace(above.image, layers=[*below.image.layers, *above.image.layers])
+    hidden = ["usr/bin/gcc (layer 1)", "app/a.c (layer 1)", "app/y (layer 1)"]
+    assert spoken(replace(above, image=image), 109) == hidden
+
+
 def test_what_a_stack_permits_and_keeps_is_no_finding(fake: Callable[..., Any]) -> None:
     subject = fake({"usr/bin/java": ELF, "app/main.py": b""})
     stack = subject.stack.model_copy(update={"permits": ["java"], "keeps": ["*.py"]})

@@ -14,7 +14,6 @@ FAMILIES = {
     7: ("Build", "These build edited copies of the generated project."),
 }
 PLANNED = {
-    109: "Nothing denied is in any layer, also if a later layer deletes it.",
     402: "No byte of any build secret is in a layer or in the history.",
     503: "No path is stored twice in the layers (efficiency at least 0.99).",
     505: "Scanners see the packages, and their origin agrees with os-release.",

@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable, Iterator
 
 from msb.contract.ownership import Owners
-from msb.contract.rules import Need, Subject, names_like, rule
+from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.image import Entry, Tree
 from msb.stacks import ANY
+from msb.stacks import Content as Contents
+from msb.tree import Content
 
 _WHEEL = re.compile(r"([^-]+)(?:-.*)?\.(?:dist|egg)-info")
 _LIBRARY = re.compile(r"\.so(\.|$)")
@@ -86,18 +88,9 @@ def tool_fingerprints(subject: Subject) -> Iterator[tuple[str, str]]:
     Example: `MSB105 app/data: is gcc under another name`
     Fix: remove the file. Where the service needs it (janino for a logging library), allow it by path, with the reason.
     """
-    content = subject.contract.content
-    fingerprints, members = (
-        {text.encode(): name for name, text in texts.items()} for texts in (content.fingerprints, content.members)
-    )
     for entry in subject.image.tree:
-        archive = entry.head == _ARCHIVE or entry.head.startswith(b"#!")
-        if not (archive or entry.elf or entry.modules):
-            continue
-        texts = members if archive else fingerprints
-        match = subject.image.tree.search(entry, re.compile(b"|".join(map(re.escape, texts))))
-        if match:
-            yield entry.path, f"is {texts[match.group()]} under another name"
+        if tool := _given_away(subject.contract.content, subject.image.tree.archive, entry):
+            yield entry.path, f"is {tool} under another name"
 
 
 @rule(106)
@@ -140,6 +133,38 @@ def footholds(subject: Subject) -> Iterator[tuple[str, str]]:
             yield entry.path, "shell, package manager or network client in the runtime image"
 
 
+@rule(109, sees=Sees.LAYERS)
+def earlier_layers(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Nothing denied is in any layer, also if a later layer deletes or replaces it.
+
+    Why: whoever pulls the image has it all the same, and can run it; and its bytes are stored and sent each time.
+    Example: `MSB109 usr/bin/gcc (layer 2): build tool, which a later layer hides`
+    Fix: make it in another stage, and copy only the result; what one layer adds, the next cannot take back.
+    """
+    tree, content = subject.image.tree, subject.contract.content
+    owners = Owners(tree)
+    headers, served = names_like(content.headers), names_like(content.served)
+    for number, layer in enumerate(subject.image.layers, 1):
+        for entry in layer.archive.entries.values():
+            if entry.kind != "file" or entry.name.startswith(".wh.") or _same(entry, tree.entries.get(entry.path)):
+                continue
+            tool = _given_away(content, layer.archive, entry)
+            inside = _served(subject, entry)
+            what = ""
+            if entry.program and _named(subject.tools, entry):
+                what = "build tool"
+            elif entry.program and _named(subject.footholds, entry):
+                what = "shell, package manager or network client"
+            elif tool:
+                what = f"is {tool} under another name"
+            elif not owners.claim(entry) and not inside and headers.match(entry.name):
+                what = "only a compiler or linker reads this"
+            elif not owners.claim(entry) and (served if inside else subject.sources).match(entry.name):
+                what = "only a developer needs this"
+            if what:
+                yield f"{entry.path} (layer {number})", f"{what}, which a later layer hides"
+
+
 @rule(110, Need.BUILD_IMAGE)
 def control(subject: Subject) -> Iterator[tuple[str, str]]:
     """The same scan of the build stage finds tools: a silent scan would prove nothing.
@@ -159,6 +184,21 @@ def control(subject: Subject) -> Iterator[tuple[str, str]]:
     for code, scan in scans.items():
         if next(scan(subject, tree), None) is None:
             yield "build image", f"{code} finds nothing, so its silence on the runtime image proves nothing"
+
+
+def _given_away(content: Contents, archive: Content, entry: Entry) -> str:
+    """Return the tool that a program, a Java runtime or an archive holds the text of, or ""."""
+    packed = entry.head == _ARCHIVE or entry.head.startswith(b"#!")
+    if not (packed or entry.elf or entry.modules):
+        return ""
+    texts = {text.encode(): name for name, text in (content.members if packed else content.fingerprints).items()}
+    match = archive.search(entry, re.compile(b"|".join(map(re.escape, texts))))
+    return texts[match.group()] if match else ""
+
+
+def _same(entry: Entry, later: Entry | None) -> bool:
+    """Whether a file of a layer is what the image has in the end."""
+    return later is not None and (entry.size, entry.head) == (later.size, later.head)
 
 
 def _named(tools: re.Pattern[str], entry: Entry) -> bool:

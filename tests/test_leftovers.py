@@ -1,0 +1,98 @@
+"""How much of what really gets left behind does the contract find, and how much does it take for that which is none?"""
+
+import base64
+import hashlib
+import io
+import tarfile
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from msb.contract import Status, Subject, check
+from msb.stacks import Content, load
+from msb.tree import Archive, Layer, Tree
+
+DATA = tomllib.loads((Path(__file__).parent / "leftovers.toml").read_text(encoding="utf-8"))
+RULES = {f"MSB{number}" for number in (*range(101, 109), 401)}
+ELF = b"\x7fELF\2\1\1\0"
+ZIP = b"PK\3\4\0\0"
+HELD = {
+    "elf": ELF,
+    "script": b"#!/bin/sh\n",
+    "text": b"text\n",
+    "key": b"-----BEGIN PRIVATE KEY-----\n" + b"A1b2" * 20,
+    "account": b'{"private_key": "-----BEGIN PRIVATE KEY-----\\n' + b"A1b2" * 20 + b'"}',
+    "certificate": b"-----BEGIN CERTIFICATE-----\n" + b"A1b2" * 20,
+    "certificates": b"\xfe\xed\xfe\xed\0\0\0\2",
+    "stored key": b"\x30\x82\x0a\x00" + bytes.fromhex("2a864886f70d010c0a0102"),
+}
+
+
+def content(holds: str, data: Content) -> bytes:
+    """Turn `holds` into bytes: a name of HELD, text after a colon, or the text that gives a tool away."""
+    kind, _, text = holds.partition(": ")
+    if text:
+        return {"text": b"", "elf": ELF, "zip": ZIP}[kind] + text.encode()
+    kind, _, tool = holds.partition(" of ")
+    if tool:
+        start = {"elf": ELF, "modules": b"\xda\xda\xfe\xca", "member": ZIP}[kind]
+        return start + (data.members if kind == "member" else data.fingerprints)[tool].encode() + b"\0"
+    return HELD[holds]
+
+
+def record(path: str, held: bytes, owner: str | None) -> dict[str, bytes]:
+    """The record that owns a file, by its own path."""
+    sha = hashlib.sha256(held)
+    wheel = base64.urlsafe_b64encode(sha.digest()).decode().rstrip("=")
+    md5 = hashlib.md5(held, usedforsecurity=False).hexdigest()
+    records = {
+        "package": {"var/lib/dpkg/status.d/libx.md5sums": f"{md5}  {path}\n"},
+        "wheel": {"x/x/x-1.dist-info/RECORD": f"../../{path},sha256={wheel},9\n"},
+        "built": {"usr/share/built/x.sha256": f"{sha.hexdigest()}  {path}\n"},
+    }
+    return {name: line.encode() for name, line in records[owner].items()} if owner else {}
+
+
+def told(stack: str, item: dict[str, str]) -> list[str]:
+    """What the contract says of a tree with that file alone."""
+    matrix = load()
+    held = content(item["holds"], matrix.contract.content)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        files = {item["path"]: held, **record(item["path"], held, item.get("owned"))}
+        folders = {str(parent) for path in files for parent in Path(path).parents} - {"."}
+        for folder in sorted(folders):
+            info = tarfile.TarInfo(folder)
+            info.type = tarfile.DIRTYPE
+            tar.addfile(info)
+        for path, each in files.items():
+            info = tarfile.TarInfo(path)
+            info.size = len(each)
+            tar.addfile(info, io.BytesIO(each))
+    archive = Archive(io.BytesIO(stream.getvalue()))
+    image: Any = SimpleNamespace(
+        tree=Tree(archive, 0), layers=[Layer("only", archive)], config={}, env={}, command=[], history=[]
+    )
+    result = check(Subject(None, matrix.stack(stack), matrix.contract, image), RULES)
+    assert not [verdict.reason for verdict in (*result.having(Status.ERRORED), *result.having(Status.SKIPPED))]
+    return [str(finding) for finding in result.findings]
+
+
+@pytest.mark.parametrize("stack", load().stacks)
+def test_what_is_left_behind_is_found_and_what_is_content_is_not(
+    stack: str, record_testsuite_property: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, harmless = ([*DATA["all"][kind], *DATA[stack][kind]] for kind in ("left", "content"))
+    assert len(left) >= 40
+    missed = [f"{item['path']}: {item['why']}" for item in left if not told(stack, item)]
+    refused = [line for item in harmless for line in told(stack, item)]
+    rate = (
+        f"{len(left) - len(missed)} of {len(left)} leftovers found, {len(refused)} of {len(harmless)} harmless refused"
+    )
+    record_testsuite_property(f"leftovers.{stack}", rate)
+    with capsys.disabled():
+        print(f"\n{stack}: {rate}")
+    assert (missed, refused) == ([], [])
