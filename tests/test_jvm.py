@@ -64,6 +64,27 @@ public class Probe {
                 try { yield own + " " + InetAddress.getByName("nobody.invalid"); }
                 catch (UnknownHostException e) { yield own + " " + e.getMessage(); }
             }
+            case "reach" -> {
+                var png = new ByteArrayOutputStream();
+                var image = new java.awt.image.BufferedImage(2, 2, java.awt.image.BufferedImage.TYPE_INT_RGB);
+                javax.imageio.ImageIO.write(image, "png", png);
+                var archive = URI.create("jar:" + Path.of("/tmp/archive.zip").toUri());
+                try (var files = FileSystems.newFileSystem(archive, Map.of("create", "true"))) {
+                    Files.writeString(files.getPath("/name"), "text");
+                }
+                var dns = new Hashtable<>(Map.of("java.naming.factory.initial", "com.sun.jndi.dns.DnsContextFactory"));
+                new javax.naming.directory.InitialDirContext(dns).close();
+                var jmx = javax.management.remote.JMXConnectorServerFactory.newJMXConnectorServer(
+                    new javax.management.remote.JMXServiceURL("service:jmx:rmi://"), null,
+                    ManagementFactory.getPlatformMBeanServer());
+                jmx.start();
+                jmx.stop();
+                var german = java.time.format.DateTimeFormatter.ofPattern("EEEE, d. MMMM", Locale.GERMANY);
+                yield german.format(LocalDate.of(2026, 3, 3)) + " "
+                    + java.text.NumberFormat.getCurrencyInstance(Locale.GERMANY).format(1234.5) + " "
+                    + Charset.forName("IBM037").decode(java.nio.ByteBuffer.wrap(new byte[] {(byte) 0xc1})) + " "
+                    + (png.size() > 50) + " " + Files.exists(Path.of("/tmp/archive.zip"));
+            }
             case "roots" -> {
                 var trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
                 trust.init((KeyStore) null);
@@ -193,6 +214,18 @@ def test_the_java_has_one_launcher(subject: Subject) -> None:
 # --- what it can do ---
 
 
+def test_what_a_library_asks_for_by_name_is_there(ask: Ask) -> None:
+    # Locale data, images, zip file systems, DNS over JNDI, remote JMX, a charset beyond the standard ones.
+    assert answer(ask("reach")) == "Dienstag, 3. März 1.234,50\u00a0€ A true true"
+
+
+def test_machine_code_of_libraries_finds_what_it_links_to(engine: Engine, runtime: str) -> None:
+    with Image(engine, runtime) as image:
+        names = {entry.path.rpartition("/")[2] for entry in image.tree if entry.kind == "file"}
+    wanted = ["stdc++.so.6", "gcc_s.so.1", "z.so.1", "pthread.so.0", "dl.so.2", "rt.so.1", "util.so.1", "resolv.so.2"]
+    assert [name for name in wanted if f"lib{name}" not in names] == []
+
+
 def test_the_roots_of_the_base_are_what_java_trusts(engine: Engine, runtime: str, ask: Ask) -> None:
     with Image(engine, runtime) as image:
         bundle = image.tree.text("etc/ssl/certs/ca-certificates.crt").count("BEGIN CERTIFICATE")
@@ -203,7 +236,7 @@ def test_the_roots_of_the_base_are_what_java_trusts(engine: Engine, runtime: str
 def authority(jdk: Callable[..., Output], project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the key store of a CA that certifies itself as localhost, and the README's trust store."""
     folder = tmp_path_factory.mktemp("tls")
-    (folder / "TrustStore.java").write_bytes((project / "docker" / "TrustStore.java").read_bytes())
+    (folder / "TrustStore.java").write_bytes((project / "docker" / "java" / "TrustStore.java").read_bytes())
     store = ["-alias", "ca", "-keystore", "key.p12", "-storepass", "secret"]
     about = ["-keyalg", "EC", "-dname", "CN=localhost", "-ext", "san=dns:localhost", "-ext", "bc=ca:true"]
     jdk(folder, "keytool", "-genkeypair", *store, *about)
@@ -255,6 +288,11 @@ def test_heap_and_collector_follow_the_containers_limits(
     assert 0.7 < int(size) / (memory << 20) < 0.76
 
 
+def test_options_of_the_owner_override_those_of_the_image(ask: Ask) -> None:
+    half = ask("heap", docker=("--memory", "512m", "--env", "JAVA_TOOL_OPTIONS=-XX:MaxRAMPercentage=50"))
+    assert 0.45 < int(half.stdout.partition(" ")[0]) / (512 << 20) < 0.51
+
+
 def test_out_of_memory_ends_the_process_at_once(ask: Ask) -> None:
     ended = ask("memory", docker=("--memory", "256m"))
     assert ended.returncode == OUT_OF_MEMORY
@@ -283,15 +321,21 @@ def test_the_service_starts_from_the_aot_cache(start: Callable[..., Output]) -> 
     assert {name for name, source in loaded.items() if "shared objects file" not in source} == set()
 
 
-def test_beans_come_from_code_that_the_build_wrote(start: Callable[..., Output]) -> None:
-    def written(*options: str) -> set[str]:
-        # Without the cache, which brings its classes whether they are used or not.
-        started = start("-XX:AOTMode=off", "-Xlog:class+load", *options)
-        assert started.returncode == 0
-        return set(re.findall(r"com\.example\.service\.(\w+__BeanDefinitions) ", started.stdout))
+def test_the_build_starts_the_service_once_under_the_memory_of_compose(
+    engine: Engine, project: Path, tmp_path: Path
+) -> None:
+    small = projects.copy(project, tmp_path / "small")
+    train = small / "docker" / "aot" / "train"
+    train.write_text(train.read_text(encoding="utf-8").replace("memory=512m", "memory=16m"), encoding="utf-8")
+    with pytest.raises(projects.BuildError) as failure:
+        projects.build(engine, small, target="package")
+    assert "train: the service does not start from its AOT cache with a memory of 16m" in failure.value.log
 
-    assert "NotesController__BeanDefinitions" in written()
-    assert written("-Dspring.aot.enabled=false") == set()
+
+def test_properties_that_add_or_remove_beans_are_read_at_the_start(subject: Subject) -> None:
+    for exposed, status in (("health", 404), ("health,info", 200)):
+        with running(subject, locked=True, envs={"MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE": exposed}) as service:
+            assert service.get("/actuator/info").status == status
 
 
 def test_a_cache_that_does_not_fit_is_an_error_with_aot_mode_on(start: Callable[..., Output]) -> None:
@@ -318,14 +362,16 @@ def test_two_builds_of_one_source_differ_in_the_aot_cache_alone(engine: Engine, 
 # --- what its owner does with it ---
 
 
-def test_a_debugger_can_attach(subject: Subject) -> None:
+def test_a_service_with_options_for_java_serves_and_a_debugger_can_attach(subject: Subject) -> None:
     agent = "-agentlib:jdwp=transport=dt_socket,server=y,suspend=n,address=*:5005"
+    options = f"-XX:+UseG1GC -Xms256m {agent}"
     with (
-        running(subject, locked=True, envs={"JAVA_TOOL_OPTIONS": agent}) as service,
+        running(subject, locked=True, envs={"JAVA_TOOL_OPTIONS": options}) as service,
         socket.create_connection((service.address, 5005), timeout=10) as connection,
     ):
         connection.sendall(b"JDWP-Handshake")
         assert connection.recv(14) == b"JDWP-Handshake"
+        assert "Health" not in service.state["State"]  # nothing that those options could make fail
 
 
 def test_a_jdk_beside_the_container_takes_a_heap_dump(engine: Engine, stack: Stack, subject: Subject) -> None:

@@ -38,7 +38,7 @@ EOT
 
 # The sources of a library beside it.
 FROM runtime AS msb107-sources
-COPY --from=runtime /opt/healthcheck.jar /app/lib/notes-1.0-sources.jar
+COPY --from=runtime /app/app.jar /app/lib/notes-1.0-sources.jar
 
 # Libraries that the service can rewrite.
 FROM runtime AS msb207-libraries

@@ -1,0 +1,173 @@
+"""Does what the ecosystem uses most build, train and work? Fifty dependencies in one project, each asked once."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import IMAGES
+
+from msb import project as projects
+from msb.contract import Subject
+from msb.contract.service import Service, running
+from msb.engine import Engine
+from msb.image import Image
+from msb.stacks import ROOT, Matrix, Stack
+
+pytestmark = pytest.mark.parametrize("stack", ["jvm"], indirect=True, scope="session")
+
+DEPENDENCIES = tomllib.loads((ROOT / "tests" / "dependencies.toml").read_text(encoding="utf-8"))["jvm"]
+NAMES = [dependency["dependency"].split(":")[1] for dependency in DEPENDENCIES]
+PROCESSORS = [
+    "org.projectlombok:lombok",
+    "org.projectlombok:lombok-mapstruct-binding:0.2.0",
+    "org.mapstruct:mapstruct-processor:1.6.3",
+    "org.springframework.boot:spring-boot-configuration-processor",
+]
+EXECUTABLE = "/tmp:exec"  # noqa: S108 the container's, not this machine's
+DATABASE = {"SPRING_DATASOURCE_URL": "jdbc:h2:mem:a", "SPRING_PROFILES_ACTIVE": "a"}
+
+SOURCES = {
+    "Item": """
+@jakarta.persistence.Entity
+@lombok.Getter
+@lombok.Setter
+@lombok.NoArgsConstructor
+class Item {
+    @jakarta.persistence.Id
+    @jakarta.persistence.GeneratedValue(strategy = jakarta.persistence.GenerationType.IDENTITY)
+    private Long id;
+    private String text;
+
+    Item(String text) {
+        this.text = text;
+    }
+}
+""",
+    "Items": "interface Items extends org.springframework.data.jpa.repository.JpaRepository<Item, Long> {}",
+    "ItemMapper": """
+@org.mapstruct.Mapper
+interface ItemMapper {
+    Item copy(Item item);
+}
+""",
+    "Security": """
+import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
+import org.springframework.context.annotation.*;
+import org.springframework.security.config.annotation.web.builders.HttpSecurity;
+import org.springframework.security.web.SecurityFilterChain;
+
+@Configuration(proxyBeanMethods = false)
+class Security {
+    @Bean
+    @ConditionalOnProperty("secured")
+    SecurityFilterChain closed(HttpSecurity http) throws Exception {
+        return http.authorizeHttpRequests(all -> all.requestMatchers("/healthz", "/readyz").permitAll()
+                .anyRequest().authenticated()).build();
+    }
+
+    @Bean
+    @ConditionalOnProperty(value = "secured", havingValue = "false", matchIfMissing = true)
+    SecurityFilterChain open(HttpSecurity http) throws Exception {
+        return http.authorizeHttpRequests(all -> all.anyRequest().permitAll()).build();
+    }
+}
+""",
+    "Proof": """
+import org.springframework.web.bind.annotation.*;
+
+@RestController
+@SuppressWarnings("all")
+class Proof {
+    private final org.springframework.context.ApplicationContext context;
+
+    Proof(org.springframework.context.ApplicationContext context) {
+        this.context = context;
+    }
+
+    @GetMapping("/denied")
+    void denied() {
+        throw new org.springframework.security.access.AccessDeniedException("a");
+    }
+
+    @GetMapping("/proof/{name}")
+    String proof(@PathVariable String name) throws Exception {
+        Object answer = switch (name) {
+%s
+            default -> throw new IllegalArgumentException(name);
+        };
+        return String.valueOf(answer);
+    }
+}
+""",
+}
+
+
+def xml(name: str, coordinates: str) -> str:
+    """An element of pom.xml that names the dependency."""
+    group, artifact, *version = coordinates.split(":")
+    parts = {"groupId": group, "artifactId": artifact} | ({"version": version[0]} if version else {})
+    return f"<{name}>{''.join(f'<{part}>{text}</{part}>' for part, text in parts.items())}</{name}>"
+
+
+def with_dependencies(project: Path) -> Path:
+    """Add all of them to a project, as its owner would, and a controller that uses them."""
+    pom = project / "pom.xml"
+    named = "".join(xml("dependency", row["dependency"]) for row in DEPENDENCIES)
+    paths = "".join(xml("path", processor) for processor in PROCESSORS)
+    text = pom.read_text(encoding="utf-8").replace("</dependencies>", f"{named}</dependencies>", 1)
+    text = text.replace("<compilerArgs>", f"<annotationProcessorPaths>{paths}</annotationProcessorPaths><compilerArgs>")
+    pom.write_text(text, encoding="utf-8")
+
+    package = Path("java", "com", "example", "service")
+    cases = "\n".join(f'case "{name}" -> {row["use"]};' for name, row in zip(NAMES, DEPENDENCIES, strict=True))
+    for name, body in SOURCES.items():
+        code = body.replace("%s", cases) if name == "Proof" else body
+        text = f"package com.example.service;\n{code}"
+        (project / "src" / "main" / package / f"{name}.java").write_text(text, encoding="utf-8")
+    migrations = project / "src" / "main" / "resources" / "db" / "migration"
+    migrations.mkdir(parents=True)
+    migration = "create table item (id bigint generated by default as identity primary key, text varchar(100));"
+    (migrations / "V1__items.sql").write_text(migration, encoding="utf-8")
+    for test in ("ServiceTests", "NotesControllerTests"):  # they would want a database and a login
+        (project / "src" / "test" / package / f"{test}.java").unlink()
+    return project
+
+
+@pytest.fixture(scope="module")
+def subject(
+    engine: Engine, matrix: Matrix, stack: Stack, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Subject]:
+    """The runtime image of a project with all of them."""
+    changed = with_dependencies(projects.copy(project, tmp_path_factory.mktemp("dependencies") / "service"))
+    tag = f"{IMAGES}/{stack.name}:dependencies"
+    # The stage is never taken from the cache, so that its log is there to be read.
+    log = projects.build(engine, changed, tag=tag, options=("--no-cache-filter=build",)).log
+    named = set(re.findall(r"layers: (\S+?)-\d\S*\.jar holds machine code", log))
+    assert {"snappy-java", "rocksdbjni", "sqlite-jdbc", "zstd-jni"} <= named
+    with Image(engine, tag) as image:
+        yield Subject(engine, stack, matrix.contract, image)
+
+
+@pytest.fixture(scope="module")
+def service(subject: Subject) -> Iterator[Service]:
+    """It runs under Compose's memory, with a /tmp that can run the machine code of libraries."""
+    with running(subject, locked=True, tmpfs=EXECUTABLE, envs=DATABASE) as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dependency_works_on_the_runtime_image(service: Service, name: str) -> None:
+    answer = service.get(f"/proof/{name}")
+    expected = DEPENDENCIES[NAMES.index(name)]["answer"]
+    assert (answer.status, answer.body.decode()) == (200, expected)
+
+
+def test_an_exception_of_spring_security_is_a_refusal(service: Service) -> None:
+    assert service.get("/denied").status == 403
+
+
+def test_security_that_a_variable_switches_on_is_on(subject: Subject) -> None:
+    with running(subject, locked=True, tmpfs=EXECUTABLE, envs=DATABASE | {"SECURED": "true"}) as secured:
+        assert secured.get("/api/notes").status in (401, 403)
