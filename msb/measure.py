@@ -61,7 +61,7 @@ def commands(dockerfile: str, stage: str) -> list[str]:
     for line in lines:
         if line.startswith("ARG "):
             found += [f"export {shlex.quote(word)}" for word in shlex.split(line)[1:] if "=" in word]
-        if line.startswith("COPY "):
+        if line.startswith("COPY ") and "--from=" not in line:
             source, target = line.split()[1:]
             found.append(f"mkdir -p {target} && cp -R {CONTEXT}/{source.rstrip('/')}/. {target}")
         if not line.startswith("RUN "):

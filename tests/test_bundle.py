@@ -156,6 +156,27 @@ def test_what_is_missing_fails_the_build_and_is_named(run: Run, script: str, lin
     assert line in result.stderr
 
 
+LACKING = (
+    "mkdir -p tree/app tree/libs\necho 'int f(void) { return 1; }' >f.c\ngcc -shared -o libf.so f.c\n"
+    "gcc -o tree/app/x main.c -Wl,--no-as-needed -L. -lf\n"
+)
+
+
+def test_a_library_beside_in_the_folder_counts_as_found(run: Run) -> None:
+    """As in wheels, whose modules load the libraries of their *.libs folder before those that want them."""
+    assert run(f"{LACKING}mv libf.so tree/libs/\nbundle /opt/tree").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"), [("libf.so only for reports", True), ("libf.so", False), ("libg.so only for reports", False)]
+)
+def test_a_library_may_be_missing_where_its_owner_says_why(run: Run, line: str, allowed: bool) -> None:
+    mounted = f"cp /bundle docker-bundle\necho '{line}' >optional.txt\n"
+    result = run(f"{LACKING}rm libf.so\n{mounted}sh /opt/docker-bundle /opt/tree")
+    assert (result.returncode == 0) == allowed
+    assert result.stderr == ("" if allowed else "bundle: /opt/tree/app/x: libf.so => not found\n")
+
+
 def test_a_cross_compiled_static_program_is_no_error(run: Run) -> None:
     result = run(
         "echo 'package main\nfunc main() {}' >main.go\nrm main.c\n"

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,9 +21,9 @@ from msb import project as projects
 from msb import stacks
 from msb.contract import Subject
 from msb.contract.behaviour import STOP, stop_under_load
-from msb.engine import Engine
+from msb.engine import Engine, Output
 from msb.image import Image
-from msb.stacks import Matrix, Stack
+from msb.stacks import ROOT, Matrix, Stack
 
 pytestmark = pytest.mark.parametrize("stack", ["python"], indirect=True, scope="session")
 
@@ -102,9 +103,9 @@ def interpreter(engine: Engine, runtime: str) -> str:
 def ask(engine: Engine, runtime: str, interpreter: str) -> Ask:
     """Run Python code in the runtime image, or another, and return what it prints as JSON."""
 
-    def run(code: str, *words: str, options: tuple[str, ...] = (), image: str = runtime) -> Any:
+    def run(code: str, *words: str, options: tuple[str, ...] = (), image: str = runtime, timeout: int = 120) -> Any:
         command = [*arguments("--entrypoint", interpreter, *options), image, "-c", code, *words]
-        return json.loads(engine.run(*command, timeout=120).stdout.splitlines()[-1])
+        return json.loads(engine.run(*command, timeout=timeout).stdout.splitlines()[-1])
 
     return run
 
@@ -301,24 +302,104 @@ def copy(project: Path, tmp_path: Path) -> Path:
     return projects.copy(project, tmp_path / project.name)
 
 
-def test_packages_with_c_libraries_work_the_moment_they_are_added(
-    engine: Engine, stack: Stack, copy: Path, ask: Ask
-) -> None:
-    """By the README's command; only the machine's CA bundle is mounted, for networks that intercept TLS."""
+DEPENDENCIES = tomllib.loads((ROOT / "tests" / "dependencies.toml").read_text())["python"]
+USE = """
+import importlib, json, os, sys, traceback
+failed = []
+for name, module, use in json.loads(sys.argv[1]):
+    pid = os.fork()
+    if not pid:
+        try:
+            names = {module.partition(".")[0]: importlib.import_module(module.partition(".")[0])}
+            importlib.import_module(module)
+            assert eval(use, names)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1]:
+        failed.append(name)
+print(json.dumps(failed))
+"""
+
+
+def add(engine: Engine, stack: Stack, project: Path, *words: str, check: bool = True) -> Output:
+    """Run the README's command; only the machine's CA bundle is mounted, for networks that intercept TLS."""
     bundle = os.environ.get("SSL_CERT_FILE", "")
     mounts = [f"{bundle}:/etc/ssl/certs/ca-certificates.crt:ro"] if bundle else []
-    options = [word for mount in (f"{copy}:/src", *mounts) for word in ("--volume", mount)]
+    options = [word for mount in (f"{project}:/src", *mounts) for word in ("--volume", mount)]
     owner = f"{os.getuid()}:{os.getgid()}"
-    command = ["sh", "docker/add", "lxml", "psycopg[binary]"]
-    engine.run("run", "--rm", "--user", owner, *options, "--workdir", "/src", stack.builder, *command)
-    tag = f"{IMAGES}/python:added"
+    command = ["run", "--rm", "--user", owner, *options, "--workdir", "/src", stack.builder, "sh", "docker/add", *words]
+    return engine.run(*command, check=check, timeout=600)
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def grown(engine: Engine, stack: Stack, project: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The runtime image of a project with many packages, some of their commands, and a [build-system]."""
+    copy = projects.copy(project, tmp_path_factory.mktemp("grown") / project.name)
+    # Versions that this file has already are kept.
+    with (copy / "requirements.txt").open("a") as lock:
+        lock.write((ROOT / "tests" / "dependencies" / "python.txt").read_text())
+    with (copy / "pyproject.toml").open("a") as manifest:
+        manifest.write('\n[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n')
+        manifest.write('\n[tool.hatch.build.targets.wheel]\npackages = ["src/app"]\n')
+    replace(copy / "Dockerfile", 'COMMANDS=""', f'COMMANDS="{" ".join(COMMANDS)}"')
+    (copy / "docker" / "optional.txt").write_text("".join(f"{line}\n" for line in DEPENDENCIES["optional"]))
+    add(engine, stack, copy, *DEPENDENCIES["uses"])
+    tag = f"{IMAGES}/python:grown"
     projects.build(engine, copy, tag=tag)
-    answer = ask(
-        "import json, psycopg, lxml.etree as e; print(json.dumps([e.fromstring('<a><b/></a>').xpath('name(*)'),\n"
-        "psycopg.pq.__impl__, psycopg.pq.version() > 0]))",
-        image=tag,
-    )
-    assert answer == ["b", "binary", True]
+    return tag
+
+
+COMMANDS = {"celery": "--version", "rq": "--version", "opentelemetry-instrument": "--version"}
+
+
+def test_each_of_the_most_used_packages_works_as_it_was_added(ask: Ask, grown: str) -> None:
+    uses = [(name, *use) for name, use in DEPENDENCIES["uses"].items()]
+    assert len(uses) >= 50
+    assert ask(USE, json.dumps(uses), image=grown, timeout=300) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_a_package_ships_when_the_dockerfile_names_it(engine: Engine, grown: str, command: str) -> None:
+    program = f"/app/.venv/bin/{command}"
+    assert engine.run(*arguments("--entrypoint", program), grown, COMMANDS[command]).stdout.strip()
+
+
+def test_no_other_command_ships(engine: Engine, grown: str) -> None:
+    with Image(engine, grown) as image:
+        folder = [entry.name for entry in image.tree if entry.path.startswith("app/.venv/bin/")]
+    assert {name for name in folder if not name.startswith("python")} == {*COMMANDS, "serve", "probe"}
+
+
+def test_a_project_with_a_build_system_is_installed(ask: Ask, grown: str, project: Path) -> None:
+    code = "import importlib.metadata, json, sys, app; print(json.dumps(importlib.metadata.version(sys.argv[1])))"
+    assert ask(code, project.name, image=grown) == "0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("no-such-package-of-anybody", "no-such-package-of-anybody was not found"),
+        ("./lib", "add: ./lib has no checksum for the lock"),
+        ("git+https://example.com/a.git", "add: git+https://example.com/a.git has no checksum for the lock"),
+    ],
+)
+def test_a_package_that_cannot_be_added_changes_nothing(
+    engine: Engine, stack: Stack, copy: Path, word: str, reason: str
+) -> None:
+    files = [copy / "pyproject.toml", *copy.glob("requirements*.txt")]
+    before = [file.read_bytes() for file in files]
+    result = add(engine, stack, copy, "lxml", word, check=False)
+    assert result.returncode != 0
+    assert reason in result.stderr
+    assert [file.read_bytes() for file in files] == before
 
 
 SOURCE = """
