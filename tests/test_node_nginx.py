@@ -242,12 +242,38 @@ def test_a_route_is_a_page_for_a_person(site: Site, service: Service) -> None:
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "image/avif,image/webp,*/*;q=0.8"])
-def test_whoever_asks_for_no_page_gets_none_in_the_place_of_something_else(
-    site: Site, service: Service, accept: str
-) -> None:
-    answer = get(service, "/no/such/thing", {"Accept": accept})
+def test_a_route_is_its_page_for_programs_too(service: Service, accept: str) -> None:
+    """Link previews and curl accept anything, and are to see what a person sees."""
+    answer, page = get(service, "/notes", {"Accept": accept}), get(service, "/notes", PAGE)
+    assert (answer.status, answer.body) == (200, page.body)
+
+
+@pytest.mark.parametrize("path", ["/robots.txt", "/no/such.json", "/favicon.ico", "/app.webmanifest", "/api/missing"])
+def test_a_missing_file_is_missing_and_no_page(site: Site, service: Service, path: str) -> None:
+    answer = get(service, path, PAGE)
     assert answer.status == 404
     assert answer.body != site.files()["/index.html"]
+
+
+def test_a_page_of_a_static_generator_comes_before_the_fallback(serve: Serve) -> None:
+    with serve({"/srv/about.html": "about", "/srv/docs/index.html": "docs"}) as service:
+        assert get(service, "/about").body == b"about"
+        if not (get(service, "/docs/").headers.get("location")):  # Next's export has no folders with a page
+            assert get(service, "/docs/").body == b"docs"
+
+
+def test_the_page_of_what_is_not_there_is_not_there_itself(site: Site, service: Service) -> None:
+    if site.framework == "next":
+        for path in ("/404", "/404.html", "/_not-found"):
+            answer = get(service, path, PAGE)
+            assert (path, answer.status, answer.body) == (path, 404, site.files()["/404.html"])
+
+
+def test_a_redirect_keeps_the_path_as_it_was_asked_for(site: Site, service: Service) -> None:
+    if site.framework == "next":
+        for path in ("/%C3%BCber", "/a%3Fb", "/a%2520b", "/a+b", "/docs/a-b"):
+            answer = get(service, f"{path}/?q=%3F", PAGE)
+            assert (answer.status, answer.headers["location"]) == (301, f"{path}?q=%3F")
 
 
 def test_a_missing_asset_is_missing_for_a_person_too_and_never_kept(site: Site, service: Service) -> None:
@@ -287,6 +313,18 @@ def test_assets_are_kept_for_a_year_whole_in_part_and_unchanged(site: Site, serv
     assert (part.status, part.body, part.headers["cache-control"]) == (206, whole.body[:10], kept)
     unchanged = get(service, path, {"If-None-Match": whole.headers["etag"]})
     assert (unchanged.status, unchanged.body, unchanged.headers["cache-control"]) == (304, b"", kept)
+
+
+def test_a_part_that_is_not_there_is_not_kept_and_has_each_header_once(site: Site, service: Service) -> None:
+    beyond = asking(site.asset(), {"Range": "bytes=999999999-"})
+    with socket.create_connection((service.address, service.port), timeout=5) as connection:
+        connection.sendall(beyond)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        names = [name.lower() for name, _ in response.getheaders()]
+    assert (response.status, response.headers["cache-control"]) == (416, "no-cache")
+    assert len(names) == len(set(names))
+    assert_secure(exchange(service, beyond))
 
 
 @pytest.mark.parametrize("path", ["/", "/notes", "/favicon.svg", "/api/notes.json"])
@@ -388,6 +426,15 @@ def test_a_client_that_never_ends_its_request_is_let_go(service: Service) -> Non
         assert 8 < time.monotonic() - start < 15
 
 
+@pytest.mark.parametrize("disabled", ["0", "1"], ids=["with IPv6", "without IPv6"])
+def test_nginx_listens_on_every_address_that_the_host_has(site: Site, disabled: str) -> None:
+    options = {"sysctl": {"net.ipv6.conf.all.disable_ipv6": disabled}}
+    with running(site.subject, locked=True, toolbox=True, **options) as service:
+        assert service.get("/healthz").status == 200
+        asked = service.inside.run(f"wget -q -O - http://[::1]:{service.port}/healthz")
+        assert asked.stdout == ("ok\n" if disabled == "0" else "")
+
+
 def test_http_without_headers_gets_no_answer(service: Service) -> None:
     with socket.create_connection((service.address, service.port), timeout=5) as connection:
         connection.sendall(b"GET /\r\n")
@@ -405,6 +452,17 @@ def test_nginx_comes_without_modules_and_with_its_libraries_alone(site: Site) ->
     assert libraries <= {"ld-linux-x86-64", "ld-linux-aarch64", "libc", "libcrypt", "libcrypto", "libm", "libpcre2-8",
                          "libssl", "libz", "libzstd"}  # fmt: skip
     assert not [entry.path for entry in site.subject.image.tree if "module" in entry.path.removeprefix("srv/")]
+
+
+def test_a_configuration_that_nginx_refuses_fails_the_build(engine: Engine, project: Path, tmp_path: Path) -> None:
+    copy = projects.copy(project, tmp_path / "project")
+    conf = copy / "nginx" / "nginx.conf"
+    for spoiled in ("broken on;\n", "pid /run/nginx.pid;\n"):  # not nginx's language, and not this user's to write
+        conf.write_text(spoiled + conf.read_text().replace("pid /tmp/nginx.pid;\n", ""))
+        with pytest.raises(projects.BuildError) as refused:
+            projects.build(engine, copy, target="package")
+        assert re.search(r"\[package .*\n.*\[emerg\]", refused.value.log), refused.value.log[-2000:]
+        conf.write_text((project / "nginx" / "nginx.conf").read_text())
 
 
 def test_two_clean_builds_have_one_digest(engine: Engine, generated: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ func TestHealthcheckTellsWhyTheServerIsNotHealthy(t *testing.T) {
 	for _, test := range []struct{ name, port, want string }{
 		{"nobody listens", freePort(t), "connection refused"},
 		{"another answer", portOf(broken.URL), "404 Not Found"},
-		{"a bad port", "http", `PORT="http"`},
+		{"a bad port", "http", "PORT must be a whole number"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var stderr bytes.Buffer
@@ -110,7 +110,7 @@ func TestABadStartIsOneLineAndAnExitCode(t *testing.T) {
 	}{
 		{"an unknown subcommand", []string{"destroy"}, "", exitUsage, "usage: server [healthcheck]"},
 		{"one argument too many", []string{"healthcheck", "now"}, "", exitUsage, "usage: server [healthcheck]"},
-		{"a bad configuration", nil, "http", exitFailed, `PORT=\"http\"`},
+		{"a bad configuration", nil, "http", exitFailed, "PORT must be a whole number"},
 		{"a port in use", nil, portOf(taken.Addr().String()), exitFailed, "address already in use"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

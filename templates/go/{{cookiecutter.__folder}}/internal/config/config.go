@@ -12,7 +12,7 @@ type Config struct {
 	Port            int           // PORT
 	LogLevel        slog.Level    // LOG_LEVEL
 	ReadTimeout     time.Duration // READ_TIMEOUT: for a request with its body
-	WriteTimeout    time.Duration // WRITE_TIMEOUT: for a response
+	WriteTimeout    time.Duration // WRITE_TIMEOUT: for a client to take the next bytes of a response
 	IdleTimeout     time.Duration // IDLE_TIMEOUT: between two requests on one connection
 	DrainDelay      time.Duration // DRAIN_DELAY: from the stop signal to the end of new connections
 	ShutdownTimeout time.Duration // SHUTDOWN_TIMEOUT: from the stop signal to the exit, at most

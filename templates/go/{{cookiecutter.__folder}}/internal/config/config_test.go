@@ -71,12 +71,25 @@ func TestABadValueIsRefusedByName(t *testing.T) {
 		"MAX_BODY_BYTES=0", "MAX_BODY_BYTES=1MB",
 	} {
 		t.Run(variable, func(t *testing.T) {
-			name, value, _ := strings.Cut(variable, "=")
+			name, _, _ := strings.Cut(variable, "=")
 			_, err := config.Load(from(variable))
-			if err == nil || !strings.HasPrefix(err.Error(), name+`="`+value+`" is not `) {
+			if err == nil || !strings.HasPrefix(err.Error(), name+" must be ") || !strings.Contains(err.Error(), "for example ") {
 				t.Errorf("got error %v", err)
 			}
 		})
+	}
+}
+
+func TestARefusedValueIsNotPrinted(t *testing.T) {
+	_, err := config.Load(from("PORT=hunter2", "LOG_LEVEL=hunter2", "READ_TIMEOUT=hunter2"))
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func TestTheCaseOfALogLevelDoesNotMatter(t *testing.T) {
+	if cfg, err := config.Load(from("LOG_LEVEL=DEBUG")); err != nil || cfg.LogLevel != slog.LevelDebug {
+		t.Errorf("got %v, %v", cfg.LogLevel, err)
 	}
 }
 
@@ -89,8 +102,8 @@ func TestADrainAsLongAsTheShutdownIsRefused(t *testing.T) {
 
 func TestAllErrorsComeInOneLine(t *testing.T) {
 	_, err := config.Load(from("PORT=http", "MAX_BODY_BYTES=all"))
-	want := `PORT="http" is not a whole number from 1 to 65535, for example {{ cookiecutter.port }}; ` +
-		`MAX_BODY_BYTES="all" is not a whole number from 1 to 1073741824, for example 65536`
+	want := "PORT must be a whole number from 1 to 65535, for example {{ cookiecutter.port }}; " +
+		"MAX_BODY_BYTES must be a whole number from 1 to 1073741824, for example 65536"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -26,7 +26,8 @@ func (e *environment) err() error {
 	return errors.New(strings.Join(e.problems, "; "))
 }
 
-// read returns the parsed value of a variable, or fallback when it is empty or refused.
+// read returns the parsed value of a variable, or fallback when it is empty or refused. What is refused is told by its
+// name alone: the value may be a secret that got into the wrong variable.
 func read[T any](e *environment, name string, fallback T, parse func(string) (T, error)) T {
 	value := e.getenv(name)
 	if value == "" {
@@ -34,7 +35,7 @@ func read[T any](e *environment, name string, fallback T, parse func(string) (T,
 	}
 	parsed, err := parse(value)
 	if err != nil {
-		e.refuse(fmt.Errorf("%s=%q is not %w, for example %v", name, value, err, fallback))
+		e.refuse(fmt.Errorf("%s must be %w, for example %v", name, err, fallback))
 		return fallback
 	}
 	return parsed

@@ -8,8 +8,20 @@ import (
 )
 
 // Handler answers requests with mux, inside everything that each request gets.
-func Handler(logger *slog.Logger, mux *http.ServeMux) http.Handler {
-	return withRequestID(logAccess(logger, recoverPanics(logger, withProblems(mux))))
+func Handler(logger *slog.Logger, maxBodyBytes int64, mux *http.ServeMux) http.Handler {
+	return withRequestID(logAccess(logger, recoverPanics(logger, limitBody(maxBodyBytes, withProblems(mux)))))
+}
+
+// limitBody refuses a body that is too long: at once where its length is told, else as soon as too much has come.
+func limitBody(most int64, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > most {
+			Fail(w, r, tooLarge(most))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // withProblems puts problem details in place of the plain text that mux writes when no route fits.

@@ -18,7 +18,7 @@ func ask(t *testing.T, mux *http.ServeMux, level slog.Level, r *http.Request) (*
 	t.Helper()
 	var log bytes.Buffer
 	recorder := httptest.NewRecorder()
-	web.Handler(web.NewLogger(&log, level), mux).ServeHTTP(recorder, r)
+	web.Handler(web.NewLogger(&log, level), 1<<10, mux).ServeHTTP(recorder, r)
 	var lines []map[string]any
 	for decoder := json.NewDecoder(&log); decoder.More(); {
 		var line map[string]any

@@ -24,6 +24,21 @@ func write(w http.ResponseWriter, status int, contentType string, value any) {
 	w.Write(append(body, '\n'))
 }
 
+// BodyProblem returns what to answer when reading a body ends with err because the body is too long or too slow, or nil.
+func BodyProblem(err error) *Problem {
+	if limit, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge(limit.Limit)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return Problemf(http.StatusRequestTimeout, "the body came too slowly")
+	}
+	return nil
+}
+
+func tooLarge(most int64) *Problem {
+	return Problemf(http.StatusRequestEntityTooLarge, "the body must be at most %d bytes", most)
+}
+
 // ReadJSON decodes the whole body of r strictly: no unknown or repeated names, nothing after the value.
 func ReadJSON[T any](r *http.Request) (T, *Problem) {
 	var value T
@@ -31,11 +46,8 @@ func ReadJSON[T any](r *http.Request) (T, *Problem) {
 		return value, Problemf(http.StatusUnsupportedMediaType, "the body must be application/json")
 	}
 	err := json.UnmarshalRead(r.Body, &value, json.RejectUnknownMembers(true))
-	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return value, Problemf(http.StatusRequestEntityTooLarge, "the body must be at most %d bytes", tooLarge.Limit)
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return value, Problemf(http.StatusRequestTimeout, "the body came too slowly")
+	if problem := BodyProblem(err); problem != nil {
+		return value, problem
 	}
 	// The text of this error names Go types, which are nothing to a client.
 	if unexpected, ok := errors.AsType[*json.SemanticError](err); ok {

@@ -23,5 +23,8 @@ func Fail(w http.ResponseWriter, r *http.Request, problem *Problem) {
 	body := *problem
 	body.Title = http.StatusText(body.Status)
 	body.RequestID = RequestID(r.Context())
+	if body.Status == http.StatusRequestTimeout || body.Status == http.StatusRequestEntityTooLarge {
+		w.Header().Set("Connection", "close") // without waiting for the rest of the body
+	}
 	write(w, body.Status, "application/problem+json", body)
 }

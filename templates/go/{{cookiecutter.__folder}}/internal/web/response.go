@@ -1,13 +1,21 @@
 package web
 
-import "net/http"
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"time"
+)
 
-// response remembers what was sent, for the access log and for a handler that panics.
+// response remembers what was sent, for the access log and for a handler that panics. Libraries that look for
+// http.Flusher or http.Hijacker find them; http.ResponseController finds everything that the server's own writer has.
 type response struct {
 	http.ResponseWriter
 	beforeHead func(http.Header)
-	status     int // 0 until the head is sent
+	patience   time.Duration // for the client to take what is written next; 0 for the server's own limit
+	status     int           // 0 until the head is sent
 	bytes      int64
+	err        error // the first failure to send
 }
 
 // record returns w as a response, wrapping it unless an outer handler has done so.
@@ -20,7 +28,7 @@ func record(w http.ResponseWriter) *response {
 
 // WriteHeader sends the head; codes under 200 are interim and may come more than once.
 func (r *response) WriteHeader(status int) {
-	if status >= http.StatusOK && r.status == 0 {
+	if (status >= http.StatusOK || status == http.StatusSwitchingProtocols) && r.status == 0 {
 		r.status = status
 		r.beforeHead(r.Header())
 	}
@@ -28,13 +36,53 @@ func (r *response) WriteHeader(status int) {
 }
 
 func (r *response) Write(body []byte) (int, error) {
-	if r.status == 0 {
-		r.WriteHeader(http.StatusOK)
-	}
+	r.begin()
 	n, err := r.ResponseWriter.Write(body)
 	r.bytes += int64(n)
+	r.note(err)
 	return n, err
+}
+
+// FlushError sends what has been written so far.
+func (r *response) FlushError() error {
+	r.begin()
+	err := http.NewResponseController(r.ResponseWriter).Flush()
+	r.note(err)
+	return err
+}
+
+// Flush is FlushError for those who ask for http.Flusher.
+func (r *response) Flush() { r.FlushError() }
+
+// Hijack hands the connection over, to a WebSocket for example.
+func (r *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffer, err := http.NewResponseController(r.ResponseWriter).Hijack()
+	if err == nil {
+		r.status = http.StatusSwitchingProtocols
+	}
+	return conn, buffer, err
 }
 
 // Unwrap gives http.ResponseController the server's own writer.
 func (r *response) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// begin sends the head if there was none, and gives the client its time for what comes next.
+func (r *response) begin() {
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
+	r.extend()
+}
+
+// extend makes the write limit one of silence: a long answer, or a late one, is sent as long as the client takes it.
+func (r *response) extend() {
+	if r.patience > 0 && r.status != http.StatusSwitchingProtocols {
+		http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(r.patience))
+	}
+}
+
+func (r *response) note(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}

@@ -44,8 +44,7 @@ func (s *Server) Ready() bool {
 // The error says what failed, or how many requests were cut off.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, mux *http.ServeMux) error {
 	server := &http.Server{
-		// The body limit comes first: it needs the server's own writer to close the connection.
-		Handler:           http.MaxBytesHandler(s.track(Handler(s.logger, mux)), s.cfg.MaxBodyBytes),
+		Handler:           s.track(Handler(s.logger, s.cfg.MaxBodyBytes, mux)),
 		ReadHeaderTimeout: min(readHeaderTimeout, s.cfg.ReadTimeout),
 		ReadTimeout:       s.cfg.ReadTimeout,
 		WriteTimeout:      s.cfg.WriteTimeout,
@@ -101,6 +100,8 @@ func (s *Server) track(next http.Handler) http.Handler {
 		s.inFlight.Add(1)
 		defer s.inFlight.Add(-1)
 		response := record(w)
+		response.patience = s.cfg.WriteTimeout
+		response.extend()
 		response.beforeHead = func(header http.Header) {
 			if s.closing.Load() {
 				header.Set("Connection", "close")

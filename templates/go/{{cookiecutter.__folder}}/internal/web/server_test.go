@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,9 +25,43 @@ type running struct {
 	blocked <-chan struct{} // gets a value for each request that waits in /block
 	stop    context.CancelFunc
 	stopped <-chan error
+	log     *lines
 }
 
-// start serves probes, an echo of POST /echo and GET /block, which lasts until the test ends.
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+// wait returns the log's first line that holds every text.
+func (l *lines) wait(t *testing.T, texts ...string) string {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		l.mu.Lock()
+		all := l.text.String()
+		l.mu.Unlock()
+	next:
+		for line := range strings.Lines(all) {
+			for _, text := range texts {
+				if !strings.Contains(line, text) {
+					continue next
+				}
+			}
+			return line
+		}
+	}
+	t.Fatalf("no line of the log holds %q", texts)
+	return ""
+}
+
+// start serves probes, an echo of POST /echo, GET /block, which lasts until the test ends, and what writes slowly.
 func start(t *testing.T, change func(*config.Config)) running {
 	t.Helper()
 	cfg, err := config.Load(func(string) string { return "" })
@@ -35,14 +70,15 @@ func start(t *testing.T, change func(*config.Config)) running {
 	}
 	cfg.DrainDelay = 100 * time.Millisecond
 	change(&cfg)
-	server := web.NewServer(cfg, web.NewLogger(io.Discard, cfg.LogLevel))
+	log := &lines{}
+	server := web.NewServer(cfg, web.NewLogger(log, cfg.LogLevel))
 
 	mux := http.NewServeMux()
 	web.RegisterProbes(mux, server.Ready)
 	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			web.Fail(w, r, web.Problemf(http.StatusRequestEntityTooLarge, "%s", err))
+			web.Fail(w, r, web.BodyProblem(err))
 			return
 		}
 		w.Write(body)
@@ -51,6 +87,36 @@ func start(t *testing.T, change func(*config.Config)) running {
 	mux.HandleFunc("GET /block", func(http.ResponseWriter, *http.Request) {
 		blocked <- struct{}{}
 		<-t.Context().Done()
+	})
+
+	mux.HandleFunc("GET /late", func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(3 * cfg.WriteTimeout)
+		io.WriteString(w, "late")
+	})
+	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) {
+		for range 4 {
+			io.WriteString(w, "part;")
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(cfg.WriteTimeout * 3 / 4)
+		}
+	})
+	mux.HandleFunc("GET /endless", func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				return
+			}
+		}
+	})
+	mux.HandleFunc("GET /hijack", func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: test\r\nConnection: Upgrade\r\n\r\n")
 	})
 
 	listener, err := net.Listen("tcp", ":0")
@@ -62,7 +128,7 @@ func start(t *testing.T, change func(*config.Config)) running {
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Serve(ctx, listener, mux) }()
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
-	return running{server, address, blocked, stop, stopped}
+	return running{server, address, blocked, stop, stopped, log}
 }
 
 // client is one connection, on which bytes can be sent when the test wants.
@@ -209,6 +275,68 @@ func TestASlowRequestIsCutOff(t *testing.T) {
 	if answer, err := io.ReadAll(client.reader); err != nil || len(answer) != 0 {
 		t.Errorf("got %q, %v", answer, err)
 	}
+}
+
+func TestABodyThatComesTooSlowlyGetsItsAnswer(t *testing.T) {
+	// As in the default configuration, where both limits are the same.
+	server := start(t, func(cfg *config.Config) {
+		cfg.ReadTimeout, cfg.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+	})
+	client := server.dial(t)
+	client.send(postHalf)
+	if response, body := client.receive(); response.StatusCode != http.StatusRequestTimeout || !response.Close {
+		t.Errorf("got %d %s, closing %t", response.StatusCode, body, response.Close)
+	}
+	server.log.wait(t, `"path":"/echo"`, `"status":408`)
+}
+
+func TestABodyWhoseLengthIsOverTheLimitIsRefusedBeforeItComes(t *testing.T) {
+	server := start(t, unchanged)
+	for _, head := range []string{"", "Expect: 100-continue\r\n"} {
+		client := server.dial(t)
+		client.send("POST /echo HTTP/1.1\r\nHost: test\r\n" + head + "Content-Length: 65537\r\n\r\n")
+		client.SetDeadline(time.Now().Add(2 * time.Second))
+		if response, _ := client.receive(); response.StatusCode != http.StatusRequestEntityTooLarge || !response.Close {
+			t.Errorf("got %d, closing %t", response.StatusCode, response.Close)
+		}
+	}
+}
+
+func TestAHandlerThatTakesLongerThanTheWriteLimitIsAnsweredAndLogged(t *testing.T) {
+	server := start(t, func(cfg *config.Config) { cfg.WriteTimeout = 100 * time.Millisecond })
+	client := server.dial(t)
+	client.send("GET /late HTTP/1.1\r\nHost: test\r\n\r\n")
+	if response, body := client.receive(); response.StatusCode != http.StatusOK || body != "late" {
+		t.Errorf("got %d %q", response.StatusCode, body)
+	}
+	if line := server.log.wait(t, `"path":"/late"`, `"status":200`); strings.Contains(line, "cut_off") {
+		t.Errorf("got %s", line)
+	}
+}
+
+func TestAStreamLastsLongerThanTheWriteLimit(t *testing.T) {
+	server := start(t, func(cfg *config.Config) { cfg.WriteTimeout = 200 * time.Millisecond })
+	client := server.dial(t)
+	client.send("GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
+	if _, body := client.receive(); body != "part;part;part;part;" {
+		t.Errorf("got %q", body)
+	}
+}
+
+func TestAClientThatTakesNothingIsCutOffAndTheLogSaysSo(t *testing.T) {
+	server := start(t, func(cfg *config.Config) { cfg.WriteTimeout = 100 * time.Millisecond })
+	server.dial(t).send("GET /endless HTTP/1.1\r\nHost: test\r\n\r\n")
+	server.log.wait(t, `"path":"/endless"`, `"cut_off":"`)
+}
+
+func TestAHandlerCanTakeTheConnectionOver(t *testing.T) {
+	server := start(t, unchanged)
+	client := server.dial(t)
+	client.send("GET /hijack HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n")
+	if response, err := http.ReadResponse(client.reader, nil); err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		t.Errorf("got %v, %v", response, err)
+	}
+	server.log.wait(t, `"path":"/hijack"`, `"status":101`)
 }
 
 // waitUntilClosed returns when the server accepts no more connections.
