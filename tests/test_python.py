@@ -303,6 +303,10 @@ def copy(project: Path, tmp_path: Path) -> Path:
 
 
 DEPENDENCIES = tomllib.loads((ROOT / "tests" / "dependencies.toml").read_text())["python"]
+OPTIONAL_LIBRARIES = """\
+libtbb.so.12 numba has a thread pool of its own
+libgomp.so.1.0.0 numba has a thread pool of its own
+"""
 USE = """
 import importlib, json, os, sys, traceback
 failed = []
@@ -350,8 +354,8 @@ def grown(engine: Engine, stack: Stack, project: Path, tmp_path_factory: pytest.
         manifest.write('\n[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n')
         manifest.write('\n[tool.hatch.build.targets.wheel]\npackages = ["src/app"]\n')
     replace(copy / "Dockerfile", 'COMMANDS=""', f'COMMANDS="{" ".join(COMMANDS)}"')
-    (copy / "docker" / "optional.txt").write_text("".join(f"{line}\n" for line in DEPENDENCIES["optional"]))
-    add(engine, stack, copy, *DEPENDENCIES["uses"])
+    (copy / "docker" / "optional.txt").write_text(OPTIONAL_LIBRARIES)
+    add(engine, stack, copy, *(one["dependency"] for one in DEPENDENCIES))
     tag = f"{IMAGES}/python:grown"
     projects.build(engine, copy, tag=tag)
     return tag
@@ -361,7 +365,7 @@ COMMANDS = {"celery": "--version", "rq": "--version", "opentelemetry-instrument"
 
 
 def test_each_of_the_most_used_packages_works_as_it_was_added(ask: Ask, grown: str) -> None:
-    uses = [(name, *use) for name, use in DEPENDENCIES["uses"].items()]
+    uses = [(one["dependency"], one["module"], one["use"]) for one in DEPENDENCIES]
     assert len(uses) >= 50
     assert ask(USE, json.dumps(uses), image=grown, timeout=300) == []
 
