@@ -5,12 +5,17 @@ import os
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import covered
 import pytest
+from jinja2 import Environment
 from pytest_cookies.plugin import Cookies
 from xdist.scheduler import LoadScopeScheduling
 
@@ -18,6 +23,8 @@ from msb import bases as base_images
 from msb import engine as engines
 from msb import install, stacks
 from msb import project as projects
+from msb.contract import RULES, Subject, building
+from msb.contract.rules import Look
 from msb.engine import Engine
 from msb.stacks import ROOT, Matrix, OptionSet, Stack
 
@@ -27,6 +34,8 @@ IMAGES = f"msb-test-{os.getpid()}"
 
 LOCK = Path(tempfile.gettempdir()) / "msb-test.lock"
 """Held by whoever starts the engine or builds its bases: sessions and their workers do it one after the other."""
+TIMED = ("MSB604", "MSB610")
+"""Rules that give a service so many seconds to end."""
 STACK = re.compile(rf"[\[-]({'|'.join(stacks.load().stacks)})[-\]]")
 """A stack's name among the parameters of a test's id."""
 
@@ -68,14 +77,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     items.sort(key=lambda item: [*order, ""].index(found[1] if (found := STACK.search(item.name)) else ""))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+REPORTS: list[pytest.TestReport] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    REPORTS.append(report)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write what a whole run covered, and fail one that lost any of it."""
+    if hasattr(session.config, "workerinput") or not covered.is_whole(session.config):
+        return
+    covered.write(covered.of(REPORTS), covered.FILE)
+    if exitstatus == pytest.ExitCode.OK and lost():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def lost() -> list[covered.Entry]:
+    """What a whole run has to cover and this one did not."""
+    from test_mutants import COVERED
+
+    return sorted(covered.wanted(stacks.load(), COVERED) - covered.of(REPORTS))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """After a run with the engine, print how long each group took, of which two run at a time, and what it holds."""
-    reports = [report for some in terminalreporter.stats.values() for report in some]
-    reports = [report for report in reports if isinstance(report, pytest.TestReport)]
-    if not any("engine" in report.keywords for report in reports):
+    if covered.is_whole(config):
+        for code, stack, options, mutant in lost():
+            terminalreporter.write_line(f"not covered: {code} of {stack}, {options}" + f", {mutant}" * bool(mutant))
+    if not any("engine" in report.keywords for report in REPORTS):
         return
     spent: dict[str, float] = defaultdict(float)
-    for report in reports:
+    for report in REPORTS:
         spent[group(report.nodeid)] += report.duration
     terminalreporter.section("seconds of each group, and the engine")
     for name, seconds in sorted(spent.items(), key=lambda pair: -pair[1]):
@@ -98,6 +131,63 @@ def remove(engine: Engine, tags: Collection[str]) -> None:
     """Remove images side by side: the engine collects its garbage after each, once for all that wait for it."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(lambda tag: engine.run("image", "rm", "--force", tag, check=False), tags))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Build nothing on one worker while the other asks a rule whose findings depend on seconds."""
+    base = tmp_path_factory.getbasetemp()
+    file = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "quiet.lock"
+
+    def shared(build: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(build)
+        def wait(*arguments: Any, **options: Any) -> Any:
+            with locked(file, fcntl.LOCK_SH):
+                return build(*arguments, **options)
+
+        return wait
+
+    def alone(look: Look) -> Look:
+        @wraps(look)
+        def wait(subject: Subject) -> Iterator[tuple[str, str]]:
+            with locked(file, fcntl.LOCK_EX):
+                yield from look(subject)
+
+        return wait
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projects, "_run", shared(projects._run))
+        patch.setattr(building, "_run_build", shared(building._run_build))
+        for code in TIMED:
+            patch.setitem(RULES, code, replace(RULES[code], look=alone(RULES[code].look)))
+        yield
+
+
+@contextmanager
+def locked(file: Path, kind: int) -> Iterator[None]:
+    """Hold the lock of a file, shared or exclusive."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, kind)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> Iterator[None]:
+    """Compile a template's text once a session: Cookiecutter compiles it anew, half its time, for every project."""
+    known: dict[tuple[object, ...], Any] = {}
+    original = Environment.compile
+
+    @wraps(original)
+    def compile_once(self: Environment, source: Any, *names: Any, **options: Any) -> Any:
+        settings = (self.undefined, self.trim_blocks, self.lstrip_blocks, self.keep_trailing_newline)
+        key = (source, names, *options.items(), *sorted(self.extensions), *settings)
+        if not isinstance(source, str) or key not in known:
+            known[key] = original(self, source, *names, **options)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Environment, "compile", compile_once)
+        yield
 
 
 Rendered = tuple[Path, Stack, OptionSet]
@@ -125,8 +215,7 @@ def bake(cookies: Cookies, stack: Stack, answers: dict[str, str]) -> Path:
 @pytest.fixture(scope="session")
 def engine(matrix: Matrix) -> Iterator[Engine]:
     """A real engine with the bases of every stack; what the session built and tagged is removed after it."""
-    with LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(LOCK, fcntl.LOCK_EX):
         found = install.ensure()
         found.need_disk()
         base_images.ensure(found, sorted({base for stack in matrix.stacks.values() for base in stack.bases}))

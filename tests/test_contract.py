@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from covered import PROPERTY
 
 from msb import outputs
 from msb.contract import (
@@ -61,13 +62,16 @@ def result(whole: Subject) -> Result:
 
 
 @pytest.mark.parametrize("code", RULES)
-def test_the_clean_image_keeps_the_promise(result: Result, code: str) -> None:
+def test_the_clean_image_keeps_the_promise(
+    result: Result, stack: Stack, code: str, record_property: Callable[..., None]
+) -> None:
     verdict = result.verdicts[code]
     assert (verdict.status, verdict.reason, [str(finding) for finding in verdict.findings]) == (Status.PASSED, "", [])
+    record_property(PROPERTY, (code, stack.name, "default", ""))
 
 
 def test_the_scan_of_one_image_is_quick(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> None:
-    """The quickest of three: a busy machine says nothing about the scan."""
+    """Once in three times: a busy machine says nothing about the scan."""
 
     def seconds() -> float:
         with Image(engine, runtime) as image:
@@ -75,7 +79,7 @@ def test_the_scan_of_one_image_is_quick(engine: Engine, matrix: Matrix, stack: S
         assert not result.having(Status.ERRORED)
         return sum(verdict.seconds for verdict in result.verdicts.values())
 
-    assert min(seconds() for _ in range(3)) < SCAN_SECONDS
+    assert any(seconds() < SCAN_SECONDS for _ in range(3))
 
 
 @pytest.mark.parametrize(

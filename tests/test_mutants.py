@@ -5,16 +5,20 @@ import re
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import IMAGES as SESSION
 from conftest import remove
+from covered import PROPERTY, Entry
 
 from msb import project as projects
 from msb import stacks
-from msb.contract import RULES, Status, Subject, check
+from msb.contract import RULES, Result, Status, Subject, check
 from msb.engine import Engine
 from msb.image import Image
 from msb.stacks import Matrix, Stack
@@ -42,6 +46,13 @@ SPOILED = [
     for mutant in PROJECTS
     if name == mutant.get("stack", name)
 ]
+WITHOUT_TOOLS = "a build image without tools"
+COVERED: list[Entry] = [
+    *((name.partition("-")[0].upper(), stack, "default", name) for stack, name in PAIRS),
+    *((mutant.values[1]["code"], mutant.values[0], "default", mutant.values[1]["spoiled"]) for mutant in SPOILED),
+    *(("MSB110", stack, "default", WITHOUT_TOOLS) for stack in IMAGES),
+]
+"""What the tests below cover."""
 VERIFIED = {f"MSB{number}" for number in (*range(101, 109), 203, 204, 206, 207, 208)}
 """The rules that docker/verify checks in every build."""
 CLEAN = "clean"
@@ -63,6 +74,7 @@ def debug_base(stack: Stack) -> str:
     return next(base for base in stack.bases if base.endswith(":debug-nonroot"))
 
 
+@pytest.fixture(scope="session")
 def filled(engine: Engine, stack: Stack, runtime: str) -> str:
     """The stack's mutants, with what the clean image runs and holds in the places between @ and @."""
     with Image(engine, runtime) as image:
@@ -75,9 +87,9 @@ def filled(engine: Engine, stack: Stack, runtime: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def mutants(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Iterator[dict[str, str]]:
+def mutants(engine: Engine, matrix: Matrix, stack: Stack, runtime: str, filled: str) -> Iterator[dict[str, str]]:
     """Every spoiled image by its name in tests/mutants, and the clean one; removed after the session."""
-    tags = {name: f"msb-mutant:{stack.name}-{name}" for name in IMAGES[stack.name]}
+    tags = {name: f"{SESSION}/{stack.name}-mutant:{name}" for name in IMAGES[stack.name]}
     contexts = {
         "runtime": runtime,
         "compilers": matrix.stack("go").builder,
@@ -86,7 +98,7 @@ def mutants(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Itera
     }
     common = {
         "context": str(FOLDER),
-        "dockerfile-inline": filled(engine, stack, runtime),
+        "dockerfile-inline": filled,
         "contexts": {name: f"docker-image://{tag}" for name, tag in contexts.items()},
         "attest": ["type=provenance,disabled=true"],
         "output": ["type=docker"],
@@ -130,40 +142,57 @@ def verified(
 
 
 def test_every_rule_has_a_mutant_and_every_mutant_a_rule() -> None:
-    caught = {code(name) for _, name in PAIRS} | {mutant["code"] for mutant in PROJECTS} | {"MSB110"}
-    assert caught == set(RULES)
+    assert {code for code, *_ in COVERED} == set(RULES)
+
+
+@pytest.fixture(scope="session")
+def judged(
+    engine: Engine, matrix: Matrix, stack: Stack, mutants: dict[str, str], request: pytest.FixtureRequest
+) -> Callable[[str], Result]:
+    """Check a mutant by its own rule, and where verify has it too, by all of verify's: it is read once for both."""
+
+    @cache
+    def judge(name: str) -> Result:
+        codes = VERIFIED if name == CLEAN or code(name) in VERIFIED else {code(name)}
+        with ExitStack() as opened:
+            image = opened.enter_context(Image(engine, mutants[name]))
+            twin = None
+            if code(name) == "MSB502":
+                twin = opened.enter_context(Image(engine, request.getfixturevalue("twin")))
+            return check(Subject(engine, stack, matrix.contract, image, twin=twin), codes)
+
+    return judge
 
 
 @pytest.mark.parametrize(("stack", "name"), PAIRS, indirect=["stack"], scope="session")
 def test_a_spoiled_image_is_caught_by_its_rule(
-    engine: Engine, matrix: Matrix, stack: Stack, mutants: dict[str, str], request: pytest.FixtureRequest, name: str
+    judged: Callable[[str], Result], stack: Stack, name: str, record_property: Callable[..., None]
 ) -> None:
-    with Image(engine, mutants[name]) as image:
-        twin = None
-        if code(name) == "MSB502":
-            twin = request.getfixturevalue("opened_twin")
-        verdict = check(Subject(engine, stack, matrix.contract, image, twin=twin), {code(name)}).verdicts[code(name)]
+    verdict = judged(name).verdicts[code(name)]
     assert verdict.status is Status.FAILED, f"{verdict.status}: {verdict.reason}"
-
-
-@pytest.fixture(scope="session")
-def opened_twin(engine: Engine, twin: str) -> Iterator[Image]:
-    with Image(engine, twin) as image:
-        yield image
+    record_property(PROPERTY, (code(name), stack.name, "default", name))
 
 
 def test_a_build_image_without_tools_is_caught_by_the_control(
-    engine: Engine, matrix: Matrix, stack: Stack, runtime: str
+    engine: Engine, matrix: Matrix, stack: Stack, runtime: str, record_property: Callable[..., None]
 ) -> None:
     with Image(engine, runtime) as image:
         subject = Subject(engine, stack, matrix.contract, image, build_image=image)
         findings = check(subject, {"MSB110"}).findings
     assert {str(finding).split()[3] for finding in findings} == {"MSB101", "MSB103", "MSB106", "MSB107"}
+    record_property(PROPERTY, ("MSB110", stack.name, "default", WITHOUT_TOOLS))
 
 
 @pytest.mark.parametrize(("stack", "mutant"), SPOILED, indirect=["stack"], scope="session")
 def test_a_spoiled_project_is_caught_by_its_rule(
-    engine: Engine, matrix: Matrix, stack: Stack, runtime: str, project: Path, tmp_path: Path, mutant: dict[str, Any]
+    engine: Engine,
+    matrix: Matrix,
+    stack: Stack,
+    runtime: str,
+    project: Path,
+    tmp_path: Path,
+    mutant: dict[str, Any],
+    record_property: Callable[..., None],
 ) -> None:
     spoiled = projects.copy(project, tmp_path / "project")
     for edit in mutant["edits"]:
@@ -176,6 +205,7 @@ def test_a_spoiled_project_is_caught_by_its_rule(
         verdict = check(subject, {mutant["code"]}).verdicts[mutant["code"]]
     assert verdict.status is Status.FAILED, f"{verdict.status}: {verdict.reason}"
     assert any(mutant["says"] in str(finding) for finding in verdict.findings), verdict.findings
+    record_property(PROPERTY, (mutant["code"], stack.name, "default", mutant["spoiled"]))
 
 
 @pytest.mark.parametrize(
@@ -185,11 +215,10 @@ def test_a_spoiled_project_is_caught_by_its_rule(
     scope="session",
 )
 def test_verify_and_the_contract_speak_by_the_same_codes(
-    engine: Engine, matrix: Matrix, stack: Stack, mutants: dict[str, str], verified: dict[str, str], name: str
+    judged: Callable[[str], Result], verified: dict[str, str], name: str
 ) -> None:
     output = verified[name]
     assert "verify: looked at" in output, output
-    with Image(engine, mutants[name]) as image:
-        result = check(Subject(engine, stack, matrix.contract, image), VERIFIED)
+    result = judged(name)
     assert not result.having(Status.ERRORED)
     assert set(re.findall(r"^(MSB\d+) ", output, re.MULTILINE)) == {finding.code for finding in result.findings}
