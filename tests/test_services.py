@@ -144,7 +144,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Iterator[int]
         servers.append(server)
         Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr(Service, "published", server.server_port)
-        return Service(ANY, "no container", 0)
+        return Service(ANY, "no container", 8080)
 
     yield start
     for server in servers:
