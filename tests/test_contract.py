@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import re
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -134,6 +135,17 @@ def test_an_image_has_the_same_tree_by_its_engine_and_by_its_layers(engine: Engi
         assert saved.history == image.history
     differ = {path for path in exported.keys() | layered.keys() if exported.get(path) != layered.get(path)}
     assert {path for path in differ if not path.startswith("dev/")} <= own
+
+
+def test_a_rule_that_looks_inside_is_skipped_without_the_library_for_it(
+    fake: Callable[..., Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("msb.contract.toolbox", raising=False)
+    monkeypatch.setitem(sys.modules, "msb.contract.toolbox", None)
+    engine = Engine(("docker",), (99, 0), (99, 0), "", True, True, False, Path())
+    subject = replace(fake(platform="linux/amd64"), host=engine)
+    verdict = check(subject, {"MSB202"}).verdicts["MSB202"]
+    assert (verdict.status, verdict.reason.partition(":")[2]) == (Status.SKIPPED, " install msb-templates[run]")
 
 
 # --- verdicts ---
@@ -279,6 +291,7 @@ class FakeImage:
     layers: list[Layer] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
+    platform: str = "linux/amd64"
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
+from types import ModuleType
 from typing import Any
 
 from msb.contract.rules import Subject
@@ -109,12 +110,7 @@ class Service:
     @cached_property
     def inside(self) -> Any:
         """The container as a testinfra host; only for one that runs with the toolbox."""
-        try:
-            from msb.contract.toolbox import inside
-        except ImportError:
-            raise SkippedError("needs the package pytest-testinfra: install msb-templates[run]") from None
-
-        return inside(self.engine, self.name)
+        return _looking().inside(self.engine, self.name)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Send one GET on a connection of its own; raise OSError or HTTPException when there is no answer.
@@ -251,11 +247,19 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _toolbox(subject: Subject) -> str:
-    from msb.contract.toolbox import folder
-
+    folder = _looking().folder
     if subject.engine.run("image", "inspect", TOOLBOX, check=False).returncode:
         raise SkippedError(f"needs the toolbox: docker pull {TOOLBOX}")
     return str(folder(subject.engine, TOOLBOX))
+
+
+def _looking() -> ModuleType:
+    """The module that looks inside a container, whose library not every installation has."""
+    try:
+        from msb.contract import toolbox
+    except ImportError:
+        raise SkippedError("needs the package pytest-testinfra: install msb-templates[run]") from None
+    return toolbox
 
 
 def _last_line(text: str | None) -> str:
