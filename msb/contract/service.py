@@ -84,7 +84,9 @@ class Service:
 
     @cached_property
     def published(self) -> int:
-        """The loopback port of this machine that leads to the service."""
+        """The loopback port of this machine that leads to the service; 0 where the image declares none."""
+        if not self.port:
+            return 0
         bindings = self.state["NetworkSettings"]["Ports"].get(f"{self.port}/tcp")
         if not bindings:
             raise StartError(f"the container ended at once: {self.last_line}")
@@ -117,9 +119,9 @@ class Service:
 
         Raises MsbError when the image declares no port to ask.
         """
-        if not self.port:
-            raise MsbError("the image declares no port, so there is nothing to ask (rule 302)")
         host, port = (self.address, self.port) if self.internal else ("127.0.0.1", self.published)
+        if not port:
+            raise MsbError("the image declares no port, so there is nothing to ask (rule 302)")
         connection = http.client.HTTPConnection(host, port, timeout=5)
         try:
             connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
