@@ -114,9 +114,12 @@ def test_too_little_memory_for_the_workers_is_told_before_one_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(workers, "CGROUP", tmp_path)
-    for limit, told in (("max", False), (str(512 << 20), False), (str(256 << 20), True)):
-        (tmp_path / "memory.max").write_text(f"{limit}\n")
-        assert bool(workers.short_of_memory(4)) == told
+    (tmp_path / "memory").mkdir()
+    for file in (tmp_path / "memory.max", tmp_path / "memory" / "memory.limit_in_bytes"):
+        for limit, told in (("max", False), (str(512 << 20), False), (str(256 << 20), True)):
+            file.write_text(f"{limit}\n")
+            assert bool(workers.short_of_memory(4)) == told
+        file.unlink()
 
 
 def test_a_stop_before_the_service_is_up_ends_it() -> None:

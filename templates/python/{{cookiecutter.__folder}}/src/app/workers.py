@@ -43,7 +43,7 @@ def fork(count: int, listeners: list[socket.socket], shutdown_timeout: float) ->
         died = bool(ended) and not stop_by
         if died:
             code = 1
-            kills = _number("memory.events", "oom_kill")
+            kills = _number("memory.events", "oom_kill") or _number("memory/memory.oom_control", "oom_kill")
             logger.error("a worker ended by itself", extra={"exit_codes": list(ended.values()), "memory_kills": kills})
         if died or (got and got.si_signo != signal.SIGCHLD):  # a second signal too: it ends the stop
             stop_by = stop_by or time.monotonic() + shutdown_timeout + 0.2
@@ -55,7 +55,8 @@ def fork(count: int, listeners: list[socket.socket], shutdown_timeout: float) ->
 
 def short_of_memory(count: int) -> dict[str, int]:
     """Return the container's memory limit and what count workers want, in MB, or nothing if it should suffice."""
-    limit, wanted = _number("memory.max"), MEMORY * (count + 1)
+    limit = _number("memory.max") or _number("memory/memory.limit_in_bytes")  # version 2, version 1
+    wanted = MEMORY * (count + 1)
     return {"workers": count, "limit_mb": limit >> 20, "wanted_mb": wanted >> 20} if 0 < limit < wanted else {}
 
 
