@@ -1,7 +1,7 @@
 # docker buildx bake            the runtime image
 # docker buildx bake debug      the same with a shell
 # docker buildx bake test       the tests alone; no image
-# docker buildx bake release    what CI pushes: every platform, provenance, SBOM, registry cache
+# docker buildx bake release    push the runtime image with provenance and SBOM; CI does it a platform at a time
 
 variable "IMAGE" {
   default = "{{ cookiecutter.__image_repository }}"
@@ -24,11 +24,6 @@ variable "PLATFORMS" {
   default = "linux/amd64,linux/arm64"
 }
 
-# Where a release keeps its cache; empty for none.
-variable "CACHE" {
-  default = "${IMAGE}:cache"
-}
-
 # Path of a CA bundle, on networks that intercept TLS.
 variable "CA_CERTIFICATES" {
   default = ""
@@ -42,11 +37,6 @@ group "release" {
   targets = ["published"]
 }
 
-# CI replaces this one by what docker/metadata-action writes.
-target "docker-metadata-action" {
-  tags = ["${IMAGE}:${VERSION}"]
-}
-
 # Packed with zstd: after an edit, gzip would take longer than all that Docker does beside the compilers.
 target "_common" {
   output = ["type=docker,compression=zstd,oci-mediatypes=true"]
@@ -54,8 +44,9 @@ target "_common" {
 }
 
 target "runtime" {
-  inherits = ["_common", "docker-metadata-action"]
+  inherits = ["_common"]
   target   = "runtime"
+  tags     = ["${IMAGE}:${VERSION}"]
   args = {
     VERSION  = VERSION
     REVISION = REVISION
@@ -76,10 +67,8 @@ target "test" {
 }
 
 target "published" {
-  inherits   = ["runtime"]
-  platforms  = split(",", PLATFORMS)
-  attest     = ["type=provenance,mode=max", "type=sbom"]
-  cache-from = CACHE == "" ? [] : ["type=registry,ref=${CACHE}"]
-  cache-to   = CACHE == "" ? [] : ["type=registry,ref=${CACHE},mode=max"]
-  output     = ["type=registry"]
+  inherits  = ["runtime"]
+  platforms = split(",", PLATFORMS)
+  attest    = ["type=provenance,mode=max", "type=sbom"]
+  output    = ["type=registry"]
 }
