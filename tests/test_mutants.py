@@ -25,6 +25,7 @@ from msb.stacks import Matrix, Stack
 
 FOLDER = Path(__file__).parent / "mutants"
 STAGE = r"^FROM \S+ AS (msb\d+\S*)$"
+SAYS = re.compile(rf"((?:^# says: .+\n)+){STAGE}", re.MULTILINE)
 
 
 def dockerfile(stack: str) -> str:
@@ -72,6 +73,11 @@ def bake(engine: Engine, definition: dict[str, Any]) -> None:
 
 def debug_base(stack: Stack) -> str:
     return next(base for base in stack.bases if base.endswith(":debug-nonroot"))
+
+
+def says(stages: str) -> dict[str, list[str]]:
+    """What the findings of a mutant have to say, where the rule could speak for another reason: an error at start."""
+    return {name: [line[8:].lstrip("/") for line in lines.splitlines()] for lines, name in SAYS.findall(stages)}
 
 
 @pytest.fixture(scope="session")
@@ -166,10 +172,12 @@ def judged(
 
 @pytest.mark.parametrize(("stack", "name"), PAIRS, indirect=["stack"], scope="session")
 def test_a_spoiled_image_is_caught_by_its_rule(
-    judged: Callable[[str], Result], stack: Stack, name: str, record_property: Callable[..., None]
+    judged: Callable[[str], Result], stack: Stack, filled: str, name: str, record_property: Callable[..., None]
 ) -> None:
     verdict = judged(name).verdicts[code(name)]
     assert verdict.status is Status.FAILED, f"{verdict.status}: {verdict.reason}"
+    found = [str(finding) for finding in verdict.findings]
+    assert [text for text in says(filled).get(name, []) if not any(text in line for line in found)] == [], found
     record_property(PROPERTY, (code(name), stack.name, "default", name))
 
 
