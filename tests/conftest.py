@@ -133,11 +133,24 @@ def remove(engine: Engine, tags: Collection[str]) -> None:
         list(pool.map(lambda tag: engine.run("image", "rm", "--force", tag, check=False), tags))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Build nothing on one worker while the other asks a rule whose findings depend on seconds."""
+@pytest.fixture(scope="session")
+def locks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the session's workers share."""
     base = tmp_path_factory.getbasetemp()
-    file = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "quiet.lock"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture
+def own_names(locks: Path) -> Iterator[None]:
+    """Let no other worker use Compose: its containers and images are called like the project, in every stack."""
+    with locked(locks / "names.lock", fcntl.LOCK_EX):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet(locks: Path) -> Iterator[None]:
+    """Build nothing on one worker while the other asks a rule whose findings depend on seconds."""
+    file = locks / "quiet.lock"
 
     def shared(build: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(build)

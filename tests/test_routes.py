@@ -160,7 +160,7 @@ def unused_port() -> int:
 
 
 @pytest.fixture
-def compose(engine: Engine, copy: Path) -> Iterator[Path]:
+def compose(engine: Engine, copy: Path, own_names: None) -> Iterator[Path]:
     """A copy of the project, whose containers and images are removed after the test."""
     yield copy
     run(engine, copy, "compose", "--profile", "debug", "down", "--rmi", "local", "--volumes", "--timeout", "2")
@@ -212,7 +212,7 @@ def test_an_edit_under_compose_watch_asks_for_a_rebuild(engine: Engine, copy: Pa
 
 
 @pytest.fixture
-def asking(stack: Stack, copy: Path) -> Path:
+def asking(stack: Stack, copy: Path, own_names: None) -> Path:
     """The project with a Dockerfile whose one step says what the secret `ca-certificates` holds."""
     toolbox = next(base for base in stack.bases if "debug" in base)
     (copy / "Dockerfile").write_text(
