@@ -26,7 +26,8 @@ Output = subprocess.CompletedProcess[str]
 class Engine:
     """A Docker engine that answers.
 
-    command: the client and its first arguments; version, buildx: (major, minor); compose: its version or "";
+    command: the client and its first arguments; version, buildx: (major, minor); releases: the full versions of engine,
+    buildx and compose, "" for what is missing;
     containerd: whether images live in the containerd store (two platforms, OCI and cache output need it);
     ours: whether msb started it; root: where it keeps its data; platform: as in linux/amd64.
     """
@@ -34,7 +35,7 @@ class Engine:
     command: tuple[str, ...]
     version: tuple[int, ...]
     buildx: tuple[int, ...]
-    compose: str
+    releases: dict[str, str]
     containerd: bool
     seccomp: bool
     ours: bool
@@ -71,13 +72,17 @@ def find(builds: bool = True) -> Engine | None:
         version = _json(client, "version", "--format", "json")
         if not version.get("Server"):
             continue
-        buildx = _output(client, "buildx", "version")
+        releases = {
+            "engine": version["Server"]["Version"],
+            "buildx": (_output(client, "buildx", "version").split() or [""])[-1],
+            "compose": _output(client, "compose", "version", "--short").strip(),
+        }
         info = _json(client, "info", "--format", "json")
         engine = Engine(
             command=(client,),
-            version=_numbers(version["Server"]["Version"]),
-            buildx=_numbers(buildx),
-            compose=_output(client, "compose", "version", "--short").strip(),
+            version=_numbers(releases["engine"]),
+            buildx=_numbers(releases["buildx"]),
+            releases=releases,
             containerd=any("containerd" in str(value) for _, value in info.get("DriverStatus") or []),
             seccomp=any("seccomp" in option for option in info.get("SecurityOptions") or []),
             ours=any(label.startswith(f"{LABEL}=") for label in info.get("Labels") or []),
@@ -88,7 +93,7 @@ def find(builds: bool = True) -> Engine | None:
             return engine
         if engine.version < MINIMUM:
             raise MsbError(
-                f"Docker engine {version['Server']['Version']} is too old: "
+                f"Docker engine {releases['engine']} is too old: "
                 f"{_dots(MINIMUM)} or newer is needed for BuildKit and health start intervals"
             )
         if engine.buildx >= MINIMUM_BUILDX:
@@ -141,9 +146,9 @@ def describe(engine: Engine) -> str:
     return "\n".join(
         [
             f"client     {' '.join(engine.command)}",
-            f"engine     {_dots(engine.version)} ({_dots(MINIMUM)} or newer is needed)",
-            f"buildx     {_dots(engine.buildx)} ({_dots(MINIMUM_BUILDX)} or newer is needed)",
-            f"compose    {engine.compose or 'missing'}",
+            f"engine     {engine.releases['engine']} ({_dots(MINIMUM)} or newer is needed)",
+            f"buildx     {engine.releases['buildx']} ({_dots(MINIMUM_BUILDX)} or newer is needed)",
+            f"compose    {engine.releases['compose'] or 'missing'}",
             f"images     {store}",
             f"seccomp    {'on' if engine.seccomp else 'off'}",
             f"started by {'msb' if engine.ours else 'somebody else'}",
