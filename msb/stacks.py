@@ -48,6 +48,13 @@ class Collection(_Strict):
     address: str
 
 
+class User(_Strict):
+    """Whom the base runs a service as."""
+
+    uid: int
+    home: str
+
+
 class Profile(_Strict):
     """The denied names that are allowed all the same, and where files are served."""
 
@@ -62,6 +69,7 @@ class Contract(_Strict):
     tools: dict[str, list[str]]
     footholds: dict[str, list[str]]
     content: Content
+    user: User
     any: Profile
 
 

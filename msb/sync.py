@@ -101,6 +101,8 @@ def contract_data(matrix: Matrix, stack: Stack) -> str:
         "served": content.served,
         "application": stack.application,
         "webroot": stack.webroot,
+        "user": [str(matrix.contract.user.uid)],
+        "writes": [matrix.contract.user.home, *(f"{path}/" for path in stack.service.writes)],
     }
     lines = [f"{kind} {value}\n" for kind, values in entries.items() for value in values]
     return CONTRACT_HEAD + "".join(lines) + CONTRACT_FOOT

@@ -23,6 +23,8 @@ def entrypoint(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "entrypoint", 'is not set: write ENTRYPOINT ["/app/server"]'
     elif _shell_form(command):
         yield "entrypoint", 'is in shell form: write ENTRYPOINT ["/app/server"]'
+    elif _shell_form(list(subject.image.config.get("Cmd") or [])):
+        yield "command", 'is in shell form, so that /bin/sh is an argument of the program: write CMD ["--option"]'
     elif not _program_exists(subject, command[0]):
         yield "entrypoint", f"there is no program {command[0]}"
 

@@ -104,20 +104,27 @@ def world_writable(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 @rule(207)
-def application_files(subject: Subject) -> Iterator[tuple[str, str]]:
-    """The application's files belong to root, and neither the service's user nor a group can write them.
+def written_files(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The application's files belong to root, and neither they nor others can be written by the service or its group.
 
-    Why: a service that can rewrite its own program keeps an intruder across restarts. Group 0 counts, because some
-    platforms run any uid with it.
+    Why: a service that can rewrite its own program, or what another trusts, keeps an intruder across restarts. Group 0
+    counts, because some platforms run any uid with it. Left out are the user's home and the places that the stack says
+    the service writes in.
     Example: `MSB207 app/server: belongs to uid 65532, not to root`
     Fix: `COPY --chown=0:0` (the default), with mode 755 or 644.
     """
+    application = tuple(subject.stack.application)
+    user = subject.contract.user
+    writes = (user.home, *(f"{path}/" for path in subject.stack.service.writes))
     for entry in subject.image.tree:
-        if not f"/{entry.path}/".startswith(tuple(subject.stack.application)):
+        ours = f"/{entry.path}/".startswith(application)
+        if not ours and f"/{entry.path}/".startswith(writes):
             continue
-        if entry.uid != 0:
+        if entry.uid != 0 and (ours or entry.uid == user.uid):
             yield entry.path, f"belongs to uid {entry.uid}, not to root"
-        if entry.kind != "link" and entry.mode & 0o022:
+        sticky = entry.kind == "folder" and entry.mode & 0o1000
+        by_group = not sticky and entry.mode & 0o020 and entry.gid in (0, user.uid)
+        if entry.kind != "link" and (by_group or (ours and entry.mode & 0o022)):
             yield entry.path, f"can be written by others than root ({entry.mode:o})"
 
 
