@@ -15,8 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import bake
+from pytest_cookies.plugin import Cookies
 
-from msb.stacks import ROOT
+import msb as msb_package
+from msb import stacks
+from msb.stacks import ROOT, Stack
 
 BIN = Path(sys.executable).parent
 ELF = b"\x7fELF" + b"\0" * 60
@@ -128,6 +132,30 @@ def test_the_actions_step_checks_an_image_with_the_tool_of_its_own_release(tmp_p
     ]  # fmt: skip
     assert result.returncode == 1
     assert json.loads((tmp_path / "contract.sarif").read_text())["version"] == "2.1.0"
+
+
+@pytest.mark.parametrize("stack", ["go"], indirect=True)
+@pytest.mark.parametrize(("tool", "code"), [([], 0), ([member("bin/git", ELF)], 1)], ids=["clean", "spoiled"])
+def test_the_generated_workflow_checks_its_image_against_the_contract(
+    cookies: Cookies, stack: Stack, tmp_path: Path, tool: list[Member], code: int
+) -> None:
+    """Its own step runs here, with this collection's tool and a saved image in the place of those that it names."""
+    project = bake(cookies, stack, {})
+    workflow = yaml.safe_load((project / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    (step,) = (each for each in workflow["jobs"]["image"]["steps"] if "contract" in each.get("run", ""))
+    assert workflow["env"]["CONTRACT"] == f"git+{stacks.load().collection.address}@v{msb_package.__version__}"
+    given = {
+        **workflow["env"],
+        "CONTRACT": str(ROOT),
+        "TESTED": str(image(tmp_path / "image.tar", tar([*ACCOUNTS, *tool]), config=CLEAN | {"Entrypoint": ["/x"]})),
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+    script = step["run"] + " --only MSB101 --only MSB302"
+    result = subprocess.run(
+        ["bash", "-ec", script], env=os.environ | given, cwd=project, capture_output=True, text=True
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    assert json.loads((project / "contract.sarif").read_text())["version"] == "2.1.0"
 
 
 # --- what it is asked, and what it answers ---
