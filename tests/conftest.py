@@ -114,7 +114,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for name, seconds in sorted(spent.items(), key=lambda pair: -pair[1]):
         terminalreporter.write_line(f"{seconds:7.1f}s {name}")
     if found := engines.find():
-        terminalreporter.write_line(found.run("system", "df").stdout.rstrip())
+        result = found.run("system", "df", check=False)  # it fails while another process removes a container
+        terminalreporter.write_line((result.stdout or result.stderr).rstrip())
 
 
 @pytest.fixture(scope="session")
