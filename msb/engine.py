@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Engine:
     command: tuple[str, ...]
     version: tuple[int, ...]
     buildx: tuple[int, ...]
-    releases: dict[str, str]
+    releases: dict[str, str] = field(hash=False)
     containerd: bool
     seccomp: bool
     ours: bool

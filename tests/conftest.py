@@ -74,7 +74,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     yield
     dearest = sorted(stacks.load().stacks.values(), key=lambda stack: -len(stack.option_sets))
     order = [stack.name for stack in dearest]
-    items.sort(key=lambda item: [*order, ""].index(found[1] if (found := STACK.search(item.name)) else ""))
+    # A stack and its other option sets would build beside each other what the second can take from the cache.
+    groups = [*order, *(f"{name}, other option sets" for name in order)]
+    items.sort(key=lambda item: groups.index(name) if (name := group(item.nodeid)) in groups else len(groups))
 
 
 REPORTS: list[pytest.TestReport] = []

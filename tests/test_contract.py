@@ -72,15 +72,12 @@ def test_the_clean_image_keeps_the_promise(
 
 
 def test_the_scan_of_one_image_is_quick(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> None:
-    """Once in three times: a busy machine says nothing about the scan."""
-
-    def seconds() -> float:
-        with Image(engine, runtime) as image:
-            result = check(Subject(engine, stack, matrix.contract, image), SCAN)
-        assert not result.having(Status.ERRORED)
-        return sum(verdict.seconds for verdict in result.verdicts.values())
-
-    assert any(seconds() < SCAN_SECONDS for _ in range(3))
+    """By the processor: the other worker keeps the machine busy, which says nothing about the scan."""
+    with Image(engine, runtime) as image:
+        start = time.process_time()
+        result = check(Subject(engine, stack, matrix.contract, image), SCAN)
+        assert time.process_time() - start < SCAN_SECONDS
+    assert not result.having(Status.ERRORED)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from msb.errors import MsbError, SkippedError
 from msb.image import LABEL, Image, remove
 from msb.stacks import ANY
 
-START = 20.0
+START = 60.0
 """Seconds that a service may take to answer its health path."""
 SETTLE = 5.0
 """Seconds from its first answer in which a service that still starts may answer with an error."""

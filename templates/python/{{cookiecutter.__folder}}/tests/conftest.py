@@ -30,7 +30,7 @@ def lifecycle() -> Lifecycle:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(max_body_bytes=2048, read_timeout=0.1, service_version="1.2.3", service_revision="abc")
+    return Settings(max_body_bytes=2048, read_timeout=0.5, service_version="1.2.3", service_revision="abc")
 
 
 @pytest.fixture
