@@ -73,6 +73,10 @@ def cut_the_answer(connection: socket.socket, number: int) -> bool:
     return not answer(connection, number, ANSWER[:-1])
 
 
+def last(connection: socket.socket, number: int) -> bool:
+    return not answer(connection, number, ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+
 def answer_with_an_error(connection: socket.socket, number: int) -> bool:
     return answer(connection, number, ANSWER.replace(b"200 OK", b"503 Service Unavailable"))
 
@@ -133,10 +137,19 @@ def test_a_request_that_comes_after_its_connection_was_closed_is_no_failure(monk
     test_a_connection_that_is_closed_between_two_requests_is_no_failure()
 
 
-def test_a_connection_refused_before_the_drain_is_over_is_counted_and_none_after_it() -> None:
-    def last(connection: socket.socket, number: int) -> bool:
-        return not answer(connection, number, ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+@pytest.mark.parametrize(("drain", "counted"), [(0.2, False), (30, True)])
+def test_a_new_connection_that_is_reset_is_counted_until_the_drain_is_over(drain: float, counted: bool) -> None:
+    over = threading.Event()
+    with loaded(lambda connection, each: (reset if over.is_set() else last)(connection, each), drain) as (_, seen):
+        wait(seen, LATER)
+        seen.stopping()
+        time.sleep(0.5)
+        over.set()
+        time.sleep(0.5)
+    assert bool(seen.failures) == counted
 
+
+def test_a_connection_refused_before_the_drain_is_over_is_counted_and_none_after_it() -> None:
     with loaded(last, drain=30) as (server, seen):
         wait(seen, LATER)
         seen.stopping()

@@ -102,7 +102,8 @@ def graceful_stop(subject: Subject) -> Iterator[tuple[str, str]]:
     Why: every deployment stops the old version under load. An in-flight request (half of it sent before the signal)
     gets its whole answer, and 50 keep-alive clients see no failed request. Failed is a status other than 2xx, an
     answer cut off, a request that reached the service and got no answer, or a new connection that is refused before
-    the stack's `drain` in stacks.toml is over. A request on a connection that the service had closed before is sent
+    the stack's `drain` in stacks.toml is over; after it one may be refused or reset, since the kernel takes connections
+    until the service has closed its port. A request on a connection that the service had closed before is sent
     again on a new one, as every client may. A service without a drain closes what waits for a request at the signal:
     what was on its way there is no failure, and whoever runs it stops sending to it first.
     Example: `MSB604 stop: takes 6.1 s`

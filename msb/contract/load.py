@@ -72,11 +72,12 @@ def _client(seen: Load, host: str, port: int, path: str) -> None:
     """One client: a request every _PAUSE, on one connection for as long as the server keeps it."""
     request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
     connection: socket.socket | None = None
-    used = False
+    used = late = False
     end = time.monotonic() + _LIMIT
     while not seen.over.is_set() and time.monotonic() < end:
         try:
             if not connection:
+                late = seen.drained  # the kernel may have taken it for a service that closes its port
                 connection, used = socket.create_connection((host, port), timeout=_TIMEOUT), False
         except OSError as error:
             if seen.drained:
@@ -90,6 +91,8 @@ def _client(seen: Load, host: str, port: int, path: str) -> None:
             connection.close()
             connection = None
             continue
+        if failure == _UNANSWERED and late:
+            return  # a refusal
         if not (failure == _UNANSWERED and used and seen.drained and not seen.drain):
             seen.note(failure)
         used = True
