@@ -325,7 +325,7 @@ def test_an_exception_lets_a_plain_docker_build_and_the_contract_pass_that_faile
     text = dockerfile.read_text()
     user = "USER 65532:65532\n"
     assert text.count(user) == 1
-    dockerfile.write_text(text.replace(user, f"COPY docker/bundle /app/schema.c\n{user}"))
+    dockerfile.write_text(text.replace(user, f"COPY <<'EOT' /app/schema.c\nint rows;\nEOT\n{user}"))
     tag = f"{IMAGES}/verify:exception"
     with pytest.raises(BuildError) as error:
         projects.build(engine, copy, tag=tag)
