@@ -19,6 +19,8 @@ from msb.contract.service import Service, StartError, running
 
 STOP = 2.0
 """Seconds that a stop may take, an in-flight request included."""
+_WARM = 1000  # answers after which a service is as warm as one that a rollout replaces
+_WARMING = 15.0  # seconds that it may take
 CLIENTS = 50
 """Keep-alive clients that load the service while it stops."""
 _PATIENCE = 6  # seconds before a stop that hangs is ended with SIGKILL
@@ -52,7 +54,7 @@ def stop_under_load(subject: Subject, **options: Any) -> Stop:
         # The container's own address: the engine's proxy on the published port accepts when the service is long gone.
         load(service.address, service.port, asked.resource, CLIENTS, asked.drain) as seen,
     ):
-        time.sleep(1)
+        seen.wait(_WARM, _WARMING)
         in_flight = _InFlight(service, subject)
         seen.stopping()
         start = datetime.now(UTC)

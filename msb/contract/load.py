@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 _PAUSE = 0.1  # seconds between a client's requests: 50 clients make about 500 a second
-_LIMIT = 30.0  # seconds after which a client ends in any case
+_POLL = 0.01  # seconds between two looks at the count
+_LIMIT = 45.0  # seconds after which a client ends in any case
 _TIMEOUT = 5.0  # seconds for a connection, and for each part of an answer
 _RESET = 0.05  # seconds in which a host says that a request came too late
 _UNANSWERED = "a request was sent and not answered"
@@ -34,6 +35,12 @@ class Load:
     def stopping(self) -> None:
         """Say that the stop signal comes now: once the drain is over, a refused connection is no failure."""
         self._drained = time.monotonic() + self.drain
+
+    def wait(self, answers: int, seconds: float) -> None:
+        """Return when there were that many answers, or failures, or when so many seconds are over."""
+        end = time.monotonic() + seconds
+        while self.answered < answers and not self.failures and time.monotonic() < end:
+            time.sleep(_POLL)
 
     @property
     def drained(self) -> bool:
