@@ -107,7 +107,8 @@ def test_every_msb_command_exists_with_its_options(path: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_every_variable_of_ours_is_read_somewhere(document: Path) -> None:
-    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "msb").rglob("*.py"))
+    paths = [path for folder in ("msb", "tests") for path in (ROOT / folder).rglob("*.py")]
+    source = "".join(path.read_text(encoding="utf-8") for path in paths)
     for name in re.findall(r"\bMSB_[A-Z]+", document.read_text(encoding="utf-8")):
         assert f'"{name}"' in source, name
 
