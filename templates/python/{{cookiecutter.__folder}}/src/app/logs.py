@@ -10,6 +10,7 @@ import sys
 import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, TextIO
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -65,10 +66,9 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=_LEVELS[level], handlers=[handler], force=True)
     logging.captureWarnings(True)
     sys.excepthook = lambda kind, error, trace: logging.critical("crashed", exc_info=(kind, error, trace))
-    sys.unraisablehook = lambda it: _ignored("exception ignored", it)
-    threading.excepthook = lambda it: _ignored("thread crashed", it)
+    sys.unraisablehook = lambda it: _ignored("exception ignored", it.exc_type, it.exc_value, it.exc_traceback)
+    threading.excepthook = lambda it: _ignored("thread crashed", it.exc_type, it.exc_value, it.exc_traceback)
 
 
-def _ignored(message: str, it: sys.UnraisableHookArgs | threading.ExceptHookArgs) -> None:
-    error = it.exc_value or it.exc_type()
-    logging.error(message, exc_info=(it.exc_type, error, it.exc_traceback))
+def _ignored(message: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    logging.error(message, exc_info=(kind, error or kind(), trace))
