@@ -21,6 +21,7 @@ STOP = 2.0
 """Seconds that a stop may take, an in-flight request included."""
 _WARM = 1000  # answers after which a service is as warm as one that a rollout replaces
 _WARMING = 15.0  # seconds that it may take
+_REFUSING = 20.0  # seconds in which a service that refuses its configuration has ended, on a busy machine too
 CLIENTS = 50
 """Keep-alive clients that load the service while it stops."""
 _PATIENCE = 6  # seconds before a stop that hangs is ended with SIGKILL
@@ -187,7 +188,7 @@ def bad_configuration(subject: Subject) -> Iterator[tuple[str, str]]:
     for name, value in subject.stack.service.bad_configuration.items():
         where = name if name.startswith("/") else f"{name}={value}"
         with _configured(name, value) as options, running(subject, ready=False, **options) as service:
-            end = time.monotonic() + 5
+            end = time.monotonic() + _REFUSING
             while not service.ended and time.monotonic() < end:
                 time.sleep(0.1)
             if not service.ended:
