@@ -26,6 +26,7 @@ from msb import project as projects
 from msb.contract import RULES, Subject, building
 from msb.contract.rules import Look
 from msb.engine import Engine
+from msb.image import Image
 from msb.stacks import ROOT, Matrix, OptionSet, Stack
 
 IMAGES = f"msb-test-{os.getpid()}"
@@ -36,6 +37,8 @@ LOCK = Path(tempfile.gettempdir()) / "msb-test.lock"
 """Held by whoever starts the engine or builds its bases: sessions and their workers do it one after the other."""
 TIMED = ("MSB604", "MSB610")
 """Rules that give a service so many seconds to end."""
+VERIFIED = {f"MSB{number}" for number in (*range(101, 109), 203, 204, 206, 207, 208)}
+"""The rules that docker/verify checks in every build."""
 STACK = re.compile(rf"[\[-]({'|'.join(stacks.load().stacks)})[-\]]")
 """A stack's name among the parameters of a test's id."""
 
@@ -250,6 +253,13 @@ def project(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime(engine: Engine, stack: Stack, project: Path) -> str:
     """The runtime image of the default option set, as its owner builds it."""
     return _built(engine, project, f"{IMAGES}/{stack.name}:runtime", None)
+
+
+@pytest.fixture(scope="module")
+def subject(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Iterator[Subject]:
+    """The runtime image, opened for the rules and for what runs it."""
+    with Image(engine, runtime) as image:
+        yield Subject(engine, stack, matrix.contract, image)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import VERIFIED
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -25,9 +26,8 @@ from msb.tree import Folder, Tree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="docker/verify runs in Linux containers only")
 
-VERIFIED = {f"MSB{number}" for number in (*range(101, 109), 203, 204, 206, 207, 208)}
 TREES = int(os.environ.get("MSB_TREES", "20"))
-"""How many trees are compared; the nightly run may ask for thousands."""
+"""How many trees are compared; MSB_TREES asks for more."""
 STACK = load().stack("go").model_copy(update={"webroot": ["/srv/"], "permits": ["java"], "keeps": ["*.py"]})
 
 ELF = b"\x7fELF\2\1\1\0"
@@ -82,7 +82,7 @@ links = st.builds(
 )
 trees = st.dictionaries(paths, st.one_of(files, files, links), min_size=1, max_size=12)
 records = st.lists(
-    st.tuples(st.sampled_from(["dpkg", "info", "wheel", "built"]), st.integers(0, 11), st.booleans()), max_size=8
+    st.tuples(st.sampled_from(["dpkg", "info", "wheel", "pip", "built"]), st.integers(0, 11), st.booleans()), max_size=8
 )
 allowed = st.lists(st.tuples(st.sampled_from(sorted(VERIFIED)), st.sampled_from(PATTERNS)), max_size=3)
 
@@ -112,10 +112,12 @@ def record(root: Path, kind: str, path: str, right: bool) -> None:
         "dpkg": (f"{md5}  ./{path}\n", "var/lib/dpkg/status.d/libx.md5sums"),
         "info": (f"{md5}  {path}\n", "var/lib/dpkg/info/libx:amd64.md5sums"),
         "wheel": (f'"../../../{path}",sha256={wheel},9\n', "usr/lib/site/x-1.dist-info/RECORD"),
+        # pip writes its own record with the line ends of CSV.
+        "pip": (f'"../../../{path}",sha256={wheel},9\r\n', "usr/lib/site/pip-1.dist-info/RECORD"),
         "built": (f"{sha.hexdigest()}  {path}\n", "usr/share/built/x.sha256"),
     }[kind]
     (root / place).parent.mkdir(parents=True, exist_ok=True)
-    with (root / place).open("a", encoding="utf-8", errors="surrogateescape") as file:
+    with (root / place).open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(line)
 
 
@@ -145,6 +147,7 @@ def judged(root: Path, contract: Path) -> set[str]:
 @example({"app/testdata/x.c": Entry(b"", 0o644)}, [], ACCOUNTS[0], False, [("MSB107", "/app/testdata")])
 @example({"app/[gcc": Entry(ELF, 0o755)}, [("built", 0, True)], ACCOUNTS[0], False, [("MSB104", "/app/[gcc")])
 @example({"usr/lib/site/x.h": Entry(b"", 0o644)}, [("wheel", 0, True)], ACCOUNTS[0], False, [])
+@example({"usr/lib/site/x": Entry(b"#!/bin/sh\n", 0o755)}, [("pip", 0, True)], ACCOUNTS[0], False, [])
 @example(
     {"app/testdata/__pycache__/x.pyc": Entry(b"", 0o644), "app/testdata/x.py": Entry(b"", 0o644)},
     [("wheel", 1, True)],

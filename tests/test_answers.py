@@ -11,20 +11,12 @@ import pytest
 
 from msb.contract import Subject
 from msb.contract.service import Answer, Service, running
-from msb.engine import Engine
-from msb.image import Image
-from msb.stacks import Matrix, Stack, load
+from msb.stacks import Stack, load
 
 SERVICES = [name for name, stack in load().stacks.items() if stack.service.body]
 """Stacks whose resource takes a body; a site has none."""
 WITH_BODY = pytest.mark.parametrize("stack", SERVICES, indirect=True)
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def subject(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Iterator[Subject]:
-    with Image(engine, runtime) as image:
-        yield Subject(engine, stack, matrix.contract, image)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 import re
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from msb.contract import Subject
 from msb.contract.service import running
 from msb.engine import Engine, Output
 from msb.image import Image, images
-from msb.stacks import Matrix, Stack
+from msb.stacks import Stack
 
 pytestmark = pytest.mark.parametrize("stack", ["jvm"], indirect=True, scope="session")
 
@@ -183,12 +183,6 @@ def each(
     tag = f"{IMAGES}/{stack.name}:each-{request.param}"
     projects.build(engine, project, tag=tag)
     return tag
-
-
-@pytest.fixture
-def subject(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Iterator[Subject]:
-    with Image(engine, runtime) as image:
-        yield Subject(engine, stack, matrix.contract, image)
 
 
 # --- what ships ---

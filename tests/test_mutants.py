@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import IMAGES as SESSION
-from conftest import remove
+from conftest import VERIFIED, remove
 from covered import PROPERTY, Entry
 
 from msb import project as projects
@@ -54,8 +54,6 @@ COVERED: list[Entry] = [
     *(("MSB110", stack, "default", WITHOUT_TOOLS) for stack in IMAGES),
 ]
 """What the tests below cover."""
-VERIFIED = {f"MSB{number}" for number in (*range(101, 109), 203, 204, 206, 207, 208)}
-"""The rules that docker/verify checks in every build."""
 CLEAN = "clean"
 BATCH = 8
 """How many mutants are built at a time: with all at once, BuildKit misses the deadline of its own for their history."""

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -477,12 +477,6 @@ def test_the_system_library_of_a_wheel_comes_along_with_its_package_record(
 
 
 # --- how it stops ---
-
-
-@pytest.fixture
-def subject(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Iterator[Subject]:
-    with Image(engine, runtime) as image:
-        yield Subject(engine, stack, matrix.contract, image)
 
 
 @pytest.mark.parametrize("workers", ["1", "3"])

@@ -13,19 +13,11 @@ import pytest
 from msb.contract import Subject
 from msb.contract import service as services
 from msb.contract.service import Service, running
-from msb.engine import Engine
 from msb.errors import MsbError
-from msb.image import Image
-from msb.stacks import Matrix, Stack
+from msb.stacks import Stack
 
 MESSAGES = {"msg", "message"}
 """What the stacks' loggers call a line's text."""
-
-
-@pytest.fixture(scope="module")
-def subject(engine: Engine, matrix: Matrix, stack: Stack, runtime: str) -> Iterator[Subject]:
-    with Image(engine, runtime) as image:
-        yield Subject(engine, stack, matrix.contract, image)
 
 
 @pytest.fixture(scope="module")
