@@ -6,12 +6,12 @@ export PYTHON
 
 run := .venv/bin
 shell_files := tools/venv.sh .ci/run common/docker/bundle common/docker/verify
-linters := ruff types scripts workflows copies
+linters := ruff types scripts workflows prose copies
 go := GOTOOLCHAIN=local GOFLAGS= $(run)/go
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help setup demo test check quick lint ruff types scripts workflows copies fix sync docs wheel lock clean
+.PHONY: help setup demo test check quick lint ruff types scripts workflows prose copies fix sync docs wheel lock clean
 
 help: ## list the targets
 	sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -19,10 +19,10 @@ help: ## list the targets
 setup: ## make the virtual environment
 	tools/venv.sh
 
-demo: setup ## from cookiecutter to a proved image, with a report (STACK=go OPTIONS=default)
+demo: setup ## from cookiecutter to a checked image, with a report (STACK=go OPTIONS=default)
 	$(run)/python -m msb demo --stack $(STACK) --options $(OPTIONS)
 
-# Two workers, the dearest stacks first; each has one stack at a time (tests/conftest.py).
+# Two workers, the slowest stacks first; each has one stack at a time (tests/conftest.py).
 test: lint ## everything: lint, rendering, images, contract
 	$(run)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations 10
 
@@ -50,10 +50,15 @@ workflows: setup
 	$(run)/zizmor --quiet --offline .github
 	$(go) -C tools tool actionlint $(CURDIR)/.github/workflows/*.yml
 
+# A word of codespell may be a phrase when its pattern says so.
+prose: setup
+	phrases=$$(sed -n 's/^\(.* .*\)->.*/\1/p' tools/words.txt | paste -sd '|' -); \
+	$(run)/python -m codespell_lib --dictionary - --dictionary tools/words.txt --regex "\b(?i:$$phrases)\b|[\w'’-]+" .
+
 copies: setup
 	$(MAKE) --no-print-directory sync docs CHECK=1
 
-fix: setup ## format, and mend what the linters can mend
+fix: setup ## format, and fix what the linters can fix
 	$(run)/ruff check --quiet --fix .
 	$(run)/ruff format --quiet .
 	$(MAKE) --no-print-directory sync docs

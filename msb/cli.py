@@ -44,7 +44,7 @@ def contract(
     stack: Annotated[str, typer.Option(help="go, jvm, node-nginx, python or any.")] = stacks.ANY,
     platform: Annotated[str, typer.Option(help="Only this one, as in linux/arm64.")] = "",
     only: Annotated[list[str] | None, typer.Option(help="Only this rule, as in MSB101; may be repeated.")] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="All but this rule; may be repeated.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="All except this rule; may be repeated.")] = None,
     run: Annotated[bool, typer.Option("--run", help="Also start the image, without a network, and ask it.")] = False,
     build_image: Annotated[str, typer.Option(help="Its build stage as an image, for control 110.")] = "",
     waivers: Annotated[
@@ -54,7 +54,7 @@ def contract(
     sarif: Annotated[str, typer.Option(help="Write SARIF 2.1.0 to this file, or to -.")] = "",
     junit: Annotated[str, typer.Option(help="Write JUnit's XML to this file, or to -.")] = "",
 ) -> None:
-    """Check an image against the contract: one line a finding; exit 1 on findings, 2 when a rule could not look."""
+    """Check an image against the contract: one line per finding; exit 1 on findings, 2 when a rule could not look."""
     from msb.contract import exceptions
     from msb.contract.command import Asked, contract
 

@@ -204,7 +204,7 @@ def part(subject: Subject, cut: Part) -> Figure:
 def _weight(tree: Tree, folder: str) -> int:
     size = sum(entry.size for entry in tree if f"/{entry.path}".startswith(f"{folder}/") and not entry.hard)
     if not size:
-        raise MsbError(f"no file in {folder}: mend `parts` in stacks.toml")
+        raise MsbError(f"no file in {folder}: fix `parts` in stacks.toml")
     return size
 
 

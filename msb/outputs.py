@@ -114,7 +114,7 @@ def summary(result: Result) -> str:
 
 
 def lines(check: Check) -> list[str]:
-    """One line a finding, one for each rule that errored and each waiver, then the summary; for each image."""
+    """One line per finding, one for each rule that errored and each waiver, then the summary; for each image."""
     text = []
     for image in check.images:
         before = f"{image.platform}: " if len(check.images) > 1 else ""

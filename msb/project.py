@@ -62,11 +62,11 @@ def edit(project: Path, changes: Change) -> Path:
     """
     change = next((change for change in changes if (project / change.file).parent.is_dir()), None)
     if not change:
-        raise MsbError(f"the project has no folder for {changes[0].file}: mend the edit in stacks.toml")
+        raise MsbError(f"the project has no folder for {changes[0].file}: fix the edit in stacks.toml")
     path = project / change.file
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if change.find not in text:
-        raise MsbError(f"{change.file} does not hold {change.find!r}: mend the edit in stacks.toml")
+        raise MsbError(f"{change.file} does not hold {change.find!r}: fix the edit in stacks.toml")
     new = change.text.replace("{n}", str(time.time_ns()))
     path.write_text(text.replace(change.find, new, 1) if change.find else text + new, encoding="utf-8")
     return path

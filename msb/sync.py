@@ -64,7 +64,7 @@ def sync(check: bool, root: Path = ROOT) -> list[Path]:
     matrix = stacks.load(root / "stacks.toml")
     wanted = _wanted(root, matrix)
     stale = {path for path in _listed(root) if path not in wanted and path.exists()}
-    wanted |= _questions(root, matrix)  # which are the template's own, but for what the collection says of itself
+    wanted |= _questions(root, matrix)  # which are the template's own, except for what the collection says of itself
     differing = {path for path, file in wanted.items() if not file.is_at(path)}
     if not check:
         for path in differing:

@@ -92,8 +92,21 @@ def docs(check: CheckOption = False) -> None:
 
 
 @app.command()
-def matrix() -> None:
+def release(tag: Annotated[str, typer.Argument(help="The tag, for example v0.1.0.")]) -> None:
+    """Check that the version, README.md and CHANGELOG.md agree with a tag, and print its section of CHANGELOG.md."""
+    from msb.release import notes
+
+    print(notes(tag))
+
+
+@app.command()
+def matrix(
+    bases: Annotated[bool, typer.Option("--bases", help="Print the base images instead, one per line.")] = False,
+) -> None:
     """Print the option sets as JSON, for the workflows' matrix."""
+    if bases:
+        print("\n".join(sorted({base for stack in stacks.load().stacks.values() for base in stack.bases})))
+        return
     rows = [
         {"stack": stack.name, "options": options.name}
         for stack in stacks.load().stacks.values()

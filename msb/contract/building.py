@@ -104,7 +104,7 @@ def linters(subject: Subject) -> Iterator[tuple[str, str]]:
 
     Why: its owner will run them, and should start clean.
     Example: `MSB706 hadolint Dockerfile: -:3 DL3006 warning: Always tag the version of an image explicitly`
-    Fix: mend it, or ignore the one line with a reason beside it.
+    Fix: fix it, or ignore the one line with a reason beside it.
     """
     assert subject.project  # noqa: S101 the rule's need
     project = subject.project

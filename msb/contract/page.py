@@ -36,7 +36,7 @@ What every runtime image of this collection promises. Each promise is a rule wit
     uvx --from git+https://github.com/org/msb-templates msb contract IMAGE
 
 checks any image: one of the Docker engine, a file or OCI layout that `docker save` or another tool wrote, or a folder
-with a root file system. Only the first needs an engine, and none is installed or started. It prints one line a finding,
+with a root file system. Only the first needs an engine; none is installed or started. It prints one line per finding,
 then how many rules passed, failed and were skipped, and why; an image for several platforms is looked at on each that
 is there (`--platform` names one).
 

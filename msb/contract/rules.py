@@ -36,7 +36,7 @@ class Sees(Enum):
 
 
 class Status(StrEnum):
-    """The four verdicts: only `passed` says that the promise holds, but for what the owner allows."""
+    """The four verdicts: only `passed` says that the promise holds, except for what the owner allows."""
 
     PASSED = "passed"
     FAILED = "failed"

@@ -95,7 +95,7 @@ def tool_fingerprints(subject: Subject) -> Iterator[tuple[str, str]]:
 
 @rule(106)
 def headers(subject: Subject) -> Iterator[tuple[str, str]]:
-    """No headers, static libraries, object files or pkg-config files, but for a package's own.
+    """No headers, static libraries, object files or pkg-config files, except a package's own.
 
     Why: only a compiler or a linker reads them, and there is none. What a package's record lists is that package's
     content, and files that are served to visitors (a stack's `webroot`) are whatever the site needs.
@@ -107,7 +107,7 @@ def headers(subject: Subject) -> Iterator[tuple[str, str]]:
 
 @rule(107)
 def sources(subject: Subject) -> Iterator[tuple[str, str]]:
-    """No sources, tests, version control data, caches, manifests or lock files of build tools, but for a package's own.
+    """No sources, tests, version control data, caches, manifests or lock files of build tools, except a package's own.
 
     Why: they tell a reader of the image more than it needs, and grow it. What a stack must keep is in stacks.toml. What
     a package's record lists is that package's content; a folder is told once, and not when all in it is. Where files
@@ -171,7 +171,7 @@ def control(subject: Subject) -> Iterator[tuple[str, str]]:
 
     Why: a scan that reads the wrong tree, or nothing, also has no findings.
     Example: `MSB110 build image: MSB101 finds nothing, so its silence on the runtime image proves nothing`
-    Fix: name the image of the stage that compiles (`docker build --target build`); if it is that, mend the scan.
+    Fix: name the image of the stage that compiles (`docker build --target build`); if it is that, fix the scan.
     """
     assert subject.build_image  # noqa: S101 the rule's need
     tree = subject.build_image.tree
