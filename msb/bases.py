@@ -52,11 +52,11 @@ def ensure(engine: Engine, references: list[str]) -> dict[str, str]:
         if mode != "stand-in" and _pull(engine, reference):
             continue
         if mode == "pull":
-            raise MsbError(f"{reference} cannot be pulled, and MSB_BASES=pull forbids a stand-in")
+            raise MsbError(f"{reference} cannot be pulled, and MSB_BASES=pull does not allow a stand-in")
         if not (engine.ours or mode == "stand-in"):
             raise MsbError(
                 f"{reference} cannot be pulled, and this engine is not msb's: MSB_BASES=stand-in lets msb build a "
-                "stand-in under that name (`python -m msb bases --remove` takes it away)"
+                "stand-in under that name (`python -m msb bases --remove` removes it)"
             )
         build.append(reference)
     if build:
@@ -111,7 +111,7 @@ def _need(program: str, package: str) -> None:
     """Install the package of a host's program where it is missing; raise MsbError where that cannot be."""
     if not shutil.which(program):
         if os.geteuid() != 0:
-            raise MsbError(f"{program} is missing, and stand-ins are built with it: `apt-get install {package}`")
+            raise MsbError(f"{program} is missing and is needed to build stand-ins: run `apt-get install {package}`")
         apt("install", "--no-install-recommends", package)
 
 

@@ -1,6 +1,6 @@
-"""Proved container images: the contract checker, and in a clone the collection's own commands.
+"""Check container images against a contract. In a clone, also build and measure the collection's templates.
 
-Every error is one line on standard error and exit code 2.
+Each error is one line on standard error, with exit code 2.
 """
 
 import signal
@@ -31,7 +31,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _tool(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -39,22 +41,31 @@ def _tool(
 @app.command()
 def contract(
     image: Annotated[
-        str, typer.Argument(help="An image of the engine, or a path: what docker save wrote, or a root file system.")
+        str,
+        typer.Argument(
+            help="An image in the Docker engine, or a path: a file from docker save, or a root file system."
+        ),
     ],
-    stack: Annotated[str, typer.Option(help="go, jvm, node-nginx, python or any.")] = stacks.ANY,
-    platform: Annotated[str, typer.Option(help="Only this one, as in linux/arm64.")] = "",
-    only: Annotated[list[str] | None, typer.Option(help="Only this rule, as in MSB101; may be repeated.")] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="All except this rule; may be repeated.")] = None,
-    run: Annotated[bool, typer.Option("--run", help="Also start the image, without a network, and ask it.")] = False,
-    build_image: Annotated[str, typer.Option(help="Its build stage as an image, for control 110.")] = "",
-    waivers: Annotated[
-        Path | None, typer.Option(help="A file with `allow` lines, as its project's docker/contract.txt.")
+    stack: Annotated[str, typer.Option(help="The profile: go, jvm, node-nginx, python or any.")] = stacks.ANY,
+    platform: Annotated[str, typer.Option(help="Check only this platform, for example linux/arm64.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Check only this rule, for example MSB101. May be repeated.")
     ] = None,
-    json: Annotated[str, typer.Option(help="Write JSON to this file; - prints it instead of lines.")] = "",
+    skip: Annotated[list[str] | None, typer.Option(help="Skip this rule. May be repeated.")] = None,
+    run: Annotated[
+        bool, typer.Option("--run", help="Also start the image, without a network, and check how it behaves.")
+    ] = False,
+    build_image: Annotated[str, typer.Option(help="The image of its build stage, for rule MSB110.")] = "",
+    waivers: Annotated[
+        Path | None, typer.Option(help="A file with `allow` lines, for example docker/contract.txt of its project.")
+    ] = None,
+    json: Annotated[
+        str, typer.Option(help="Write JSON to this file, or with - to standard output instead of the lines.")
+    ] = "",
     sarif: Annotated[str, typer.Option(help="Write SARIF 2.1.0 to this file, or to -.")] = "",
     junit: Annotated[str, typer.Option(help="Write JUnit's XML to this file, or to -.")] = "",
 ) -> None:
-    """Check an image against the contract: one line per finding; exit 1 on findings, 2 when a rule could not look."""
+    """Check an image against the contract: one line per finding; exit code 1 on findings, 2 if a rule errored."""
     from msb.contract import exceptions
     from msb.contract.command import Asked, contract
 
@@ -80,7 +91,7 @@ if find_spec("msb.workshop"):
 
 
 def _engine() -> engines.Engine:
-    """The engine that answers: a tool that looks at images installs and starts none."""
+    """Return the engine that answers: this tool never installs or starts one."""
     found = engines.find(builds=False)
     if found:
         return found
@@ -88,12 +99,12 @@ def _engine() -> engines.Engine:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End as Ctrl-C does: what was made is taken away on the way out."""
+    """End like Ctrl-C: everything that was created is removed first."""
     raise SystemExit(128 + number)
 
 
 def main() -> None:
-    """Run the command line: what the user can fix is one line; an end by a signal says so; a crash exits with 2."""
+    """Run the command line. An error of the user is one line, a signal is reported, and a crash exits with 2."""
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for number in _ENDED:
@@ -111,5 +122,5 @@ def main() -> None:
         raise
     except Exception:
         traceback.print_exc()
-        print("msb: this is a fault of msb, not of the image: please report it with the lines above", file=sys.stderr)
+        print("msb: this is a bug in msb, not in the image: please report it with the lines above", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""`make demo`: from `cookiecutter` to a proved image, everything real, and one report at the end."""
+"""`make demo`: from `cookiecutter` to a checked image, and one report at the end."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ MARKER = ".made-by-msb-demo"
 
 
 def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], output: Path) -> int:
-    """Run the whole road for one option set of `stack`, print the report, return the exit code.
+    """Run all steps for one option set of `stack`, print the report, and return the exit code.
 
     engine_of: finds an engine, or installs and starts one; output: the folder for the generated project, new, empty or
     of an earlier demo. Exit code 0 when every rule holds, and every figure that is not a time; else 1. Raises MsbError
@@ -50,7 +50,7 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
     with ExitStack() as entered, tempfile.TemporaryDirectory(prefix="msb-demo-") as work:
         kept = {name: entered.enter_context(Image(engine, stages[name])) for name in ("runtime", "build", "twin")}
         subject = Subject(engine, stack, stacks.load().contract, kept["runtime"], kept["build"], kept["twin"], project)
-        with step("Weighing every stage"):
+        with step("Measuring every stage"):
             report.runtime_bytes = kept["runtime"].tree.size
             report.twin_bytes = kept["twin"].tree.size
             report.stages = [_weighed(row, subject, kept.get(row.name), stages[row.name]) for row in report.stages]
@@ -81,7 +81,7 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
             other = stacks.load().stack(stack.compare.stack)
             with step(f"Comparing the start with the {other.title} service's"), _other(subject, other) as started:
                 report.figures.append(measure.start_against(subject, started))
-        with step("Rebuilding after edits, against the same commands bare"):
+        with step("Rebuilding after edits, and running the same commands without Docker"):
             report.figures.append(measure.source_edit(engine, stack, project, Path(work)))
             report.figures.append(measure.test_edit(engine, stack, project, Path(work)))
             report.figures.append(measure.edited_layers(subject))
@@ -94,12 +94,16 @@ def clear(output: Path) -> None:
     try:
         if output.is_dir() and any(output.iterdir()):
             if not (output / MARKER).is_file():
-                raise MsbError(f"{output} is not empty and no demo made it: name a new folder, as --output /tmp/demo")
+                raise MsbError(
+                    f"{output} is not empty and no demo made it: name a new folder, for example --output /tmp/demo"
+                )
             shutil.rmtree(output)
         output.mkdir(parents=True, exist_ok=True)
         (output / MARKER).touch()
     except OSError as error:
-        raise MsbError(f"{output}: {error.strerror}: name a folder that can be made, as --output /tmp/demo") from error
+        raise MsbError(
+            f"{output}: {error.strerror}: name a folder that can be created, for example --output /tmp/demo"
+        ) from error
 
 
 def left_behind(subject: Subject, tree: Tree) -> str:

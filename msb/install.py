@@ -45,7 +45,7 @@ def ensure(confirm: Callable[[str], bool] | None = None) -> Engine:
     missing = not any(Path(path).exists() for path in ("/usr/sbin/dockerd", "/usr/bin/dockerd"))
     distribution = _distribution()
     if os.environ.get("MSB_ENGINE") == "never":
-        raise MsbError("no Docker engine answers, and MSB_ENGINE=never forbids installing or starting one")
+        raise MsbError("no Docker engine answers, and MSB_ENGINE=never does not allow installing or starting one")
     if missing and distribution.get("ID") not in _PACKAGES:
         raise MsbError("no Docker engine answers: install Docker Engine 25 or newer with buildx and start it")
     if os.geteuid() != 0:
@@ -131,7 +131,7 @@ def program(name: str, *packages: str) -> str:
         apt("install", "--no-install-recommends", name, *packages)
     found = shutil.which(name)
     if not found:
-        raise MsbError(f"the package {name} was installed, and there is no program {name} on PATH")
+        raise MsbError(f"the package {name} was installed, but PATH has no program {name}")
     return found
 
 

@@ -66,7 +66,7 @@ def edit(project: Path, changes: Change) -> Path:
     path = project / change.file
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if change.find not in text:
-        raise MsbError(f"{change.file} does not hold {change.find!r}: fix the edit in stacks.toml")
+        raise MsbError(f"{change.file} does not contain {change.find!r}: fix the edit in stacks.toml")
     new = change.text.replace("{n}", str(time.time_ns()))
     path.write_text(text.replace(change.find, new, 1) if change.find else text + new, encoding="utf-8")
     return path

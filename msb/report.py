@@ -1,4 +1,4 @@
-"""The demo's last page: stages, sizes, figures and every rule's verdict, as tables."""
+"""The report of the demo: stages, sizes, figures and the verdict of every rule, as tables."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,11 +76,13 @@ def show(report: Report) -> None:
     console.print(f"project           {report.project}", soft_wrap=True)
     console.print(f"image             {report.image}")
     if report.missed:
-        console.print(f"[yellow]missed[/]            {', '.join(report.missed)}: a time, so try on a quiet machine")
+        console.print(
+            f"[yellow]missed[/]            {', '.join(report.missed)}: these are times, so try again on an idle machine"
+        )
     if report.broken:
-        console.print(f"[bold red]broken[/]            {', '.join(report.broken)}")
+        console.print(f"[bold red]failed[/]            {', '.join(report.broken)}")
     else:
-        console.print(f"[bold green]proved[/]            {len(report.rules)} rules hold")
+        console.print(f"[bold green]passed[/]            {len(report.rules)} rules")
 
 
 def megabytes(count: int) -> str:
@@ -93,7 +95,7 @@ def _stages(report: Report) -> Table:
     table.add_column("stage")
     table.add_column("size", justify="right")
     table.add_column("seconds", justify="right")
-    table.add_column("what it leaves behind")
+    table.add_column("what stays behind")
     for row in report.stages:
         table.add_row(row.name, megabytes(row.bytes), f"{row.seconds:.1f}", row.left)
     return table

@@ -111,7 +111,7 @@ def contract_data(matrix: Matrix, stack: Stack) -> str:
 def _without(denied: list[str], exceptions: list[str], key: str) -> list[str]:
     for name in exceptions:
         if name not in denied:
-            raise MsbError(f"stacks.toml: {key}: {name!r} is no pattern of the contract (for example {denied[0]!r})")
+            raise MsbError(f"stacks.toml: {key}: {name!r} is not a pattern of the contract (for example {denied[0]!r})")
     return [name for name in denied if name not in exceptions]
 
 

@@ -221,7 +221,7 @@ class Folder(Content):
                         pending.append(path)
         except OSError as error:
             place = os.fsdecode(error.filename)
-            raise MsbError(f"{place}: {error.strerror}: read it as its owner or as root") from error
+            raise MsbError(f"{place}: {error.strerror}: run msb as its owner or as root") from error
         return dict(sorted(found.items()))
 
     def open(self, entry: Entry) -> IO[bytes]:

@@ -1,4 +1,4 @@
-"""The collection's own commands: they need its templates, and are not in the tool that people install."""
+"""The commands of the collection itself: they need its templates and are not in the installed tool."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ from msb.errors import MsbError
 
 app = typer.Typer()
 
-StackOption = Annotated[str, typer.Option("--stack", help="The stack, as stacks.toml names it.")]
-CheckOption = Annotated[bool, typer.Option("--check", help="Write nothing; fail on any difference.")]
+StackOption = Annotated[str, typer.Option("--stack", help="The name of the stack in stacks.toml.")]
+CheckOption = Annotated[bool, typer.Option("--check", help="Write nothing, and fail on any difference.")]
 
 
 def ensure_engine() -> engines.Engine:
-    """Return an engine that answers; on a terminal the user is asked before one is installed or started."""
+    """Return an engine that answers; on a terminal, ask before installing or starting one."""
     confirm = (lambda plan: typer.confirm(f"{plan} Go on?", default=True)) if install.on_terminal() else None
     return install.ensure(confirm)
 
@@ -27,10 +27,10 @@ def ensure_engine() -> engines.Engine:
 @app.command()
 def demo(
     stack: StackOption = "go",
-    options: Annotated[str, typer.Option(help="The option set, as stacks.toml names it.")] = "default",
-    output: Annotated[Path | None, typer.Option(help="The folder for the project; one under .demo by default.")] = None,
+    options: Annotated[str, typer.Option(help="The name of the option set in stacks.toml.")] = "default",
+    output: Annotated[Path | None, typer.Option(help="The folder for the project; by default, one in .demo.")] = None,
 ) -> None:
-    """Render a stack, build its image, run it, check the contract, and report."""
+    """Render a stack, build its image, run it, check it against the contract, and print a report."""
     from msb.demo import demo
 
     chosen = stacks.load().stack(stack)
@@ -40,23 +40,23 @@ def demo(
 
 @app.command()
 def engine(
-    status: Annotated[bool, typer.Option("--status", help="Only say what there is.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Only print what is there.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the engine that msb started.")] = False,
 ) -> None:
     """Find the Docker engine, or install and start one."""
     if stop:
-        console.print("stopped" if install.stop() else "msb has started no engine here")
+        console.print("stopped" if install.stop() else "no engine to stop: msb did not start one")
         return
     found = engines.find() if status else ensure_engine()
     if not found:
-        raise MsbError("no Docker engine answers: `python -m msb engine` starts one, `--status` only looks")
+        raise MsbError("no Docker engine answers: start one with `python -m msb engine`")
     console.print(engines.describe(found))
 
 
 @app.command()
 def bases(
     stack: StackOption = "go",
-    remove: Annotated[bool, typer.Option("--remove", help="Take the stand-ins away.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the stand-ins.")] = False,
 ) -> None:
     """Pull a stack's base images, or build stand-ins for them."""
     chosen = stacks.load().stack(stack)

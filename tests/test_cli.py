@@ -47,7 +47,7 @@ def test_the_demo_deletes_nothing_that_it_did_not_make(tmp_path: Path, make: Cal
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"msb: {output}")
-    assert line.endswith("as --output /tmp/demo")
+    assert line.endswith("for example --output /tmp/demo")
     assert mine.exists()
 
 

@@ -176,7 +176,7 @@ def test_the_contract_data_leaves_out_what_a_stack_permits_and_keeps(matrix: Mat
 
 @pytest.mark.parametrize("key", ["permits", "keeps"])
 def test_a_permitted_name_that_nothing_denies_is_an_error_that_names_it(matrix: Matrix, stack: Stack, key: str) -> None:
-    with pytest.raises(MsbError, match=f"stacks.{stack.name}.{key}: 'gcx' is no pattern"):
+    with pytest.raises(MsbError, match=f"stacks.{stack.name}.{key}: 'gcx' is not a pattern"):
         contract_data(matrix, stack.model_copy(update={key: ["gcx"]}))
 
 

@@ -335,4 +335,4 @@ def test_a_fault_of_the_tool_itself_exits_with_two(tmp_path: Path) -> None:
     program = "import msb.stacks, msb.cli; msb.stacks.load = lambda: 1 / 0; msb.cli.main()"
     result = msb(tmp_path, command=(sys.executable, "-c", program))
     assert result.returncode == 2
-    assert result.stderr.splitlines()[-1].startswith("msb: this is a fault of msb")
+    assert result.stderr.splitlines()[-1].startswith("msb: this is a bug in msb")

@@ -1,4 +1,4 @@
-"""`msb contract`: check any image and say what came of it."""
+"""`msb contract`: check any image and report the result."""
 
 import os
 import sys
@@ -18,11 +18,11 @@ from msb.stacks import Stack
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person asked to check.
+    """What to check, and how.
 
-    image, build_image: names of an engine's images, or paths; platform: only that one; only, skip: codes of rules;
-    waivers: what the owner allows; runs: whether rules may start the image; files: form (json, sarif, junit) -> where
-    it is written, `-` for standard output instead of lines.
+    image, build_image: names of images in the engine, or paths; platform: check only this one; only, skip: rule codes;
+    waivers: what the owner allows; runs: whether rules may start the image; files: format (json, sarif, junit) -> file,
+    with `-` for standard output instead of the lines.
     """
 
     image: str
@@ -37,9 +37,9 @@ class Asked:
 
 
 def contract(asked: Asked, engine_of: Callable[[], Engine]) -> int:
-    """Check an image, on each of its platforms that is there; write the verdicts, and return the exit code.
+    """Check an image on each platform that it contains, write the verdicts, and return the exit code.
 
-    0: no rule failed; 1: findings; 2: no finding, but a rule errored. Raises MsbError when there is nothing to check.
+    0: no rule failed; 1: findings; 2: no finding, but a rule errored. Raises MsbError if there is nothing to check.
     """
     codes = chosen(asked.only, asked.skip)
     with ExitStack() as opened:
@@ -60,7 +60,7 @@ def contract(asked: Asked, engine_of: Callable[[], Engine]) -> int:
 
 
 def chosen(only: Collection[str], skip: Collection[str]) -> list[str]:
-    """Return the codes of the rules that are asked for; raise MsbError naming a code that no rule has."""
+    """Return the codes of the chosen rules; raise MsbError that names a code that no rule has."""
     for code in (*only, *skip):
         if code not in RULES:
             raise MsbError(f"there is no rule {code!r}: docs/contract.md lists them (for example --skip MSB501)")
@@ -85,10 +85,10 @@ def _write(file: str, text: str) -> None:
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
-        except BrokenPipeError:  # whoever read the lines has seen enough; the verdict stays
+        except BrokenPipeError:  # the reader of the lines has seen enough; the verdict stays
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
         Path(file).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise MsbError(f"{file}: {error.strerror}: name a file that can be written, as report.json") from error
+        raise MsbError(f"{file}: {error.strerror}: name a file that can be written, for example report.json") from error

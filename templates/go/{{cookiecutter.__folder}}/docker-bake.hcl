@@ -1,7 +1,7 @@
 # docker buildx bake            the runtime image
 # docker buildx bake debug      the same with a shell
-# docker buildx bake test       the tests alone; no image
-# docker buildx bake release    push the runtime image with provenance and SBOM; CI does it a platform at a time
+# docker buildx bake test       only the tests; no image
+# docker buildx bake release    push the runtime image with provenance and SBOM; CI does this for one platform at a time
 
 variable "IMAGE" {
   default = "{{ cookiecutter.__image_repository }}"
@@ -37,7 +37,7 @@ group "release" {
   targets = ["published"]
 }
 
-# Packed with zstd: after an edit, gzip would take longer than all that Docker does beside the compilers.
+# Compressed with zstd: after an edit, gzip would take longer than everything else that Docker does.
 target "_common" {
   output = ["type=docker,compression=zstd,oci-mediatypes=true"]
   secret = CA_CERTIFICATES == "" ? [] : ["id=ca-certificates,src=${CA_CERTIFICATES}"]
