@@ -59,6 +59,7 @@ def contract(
     waivers: Annotated[
         Path | None, typer.Option(help="A file with `allow` lines, for example docker/contract.txt of its project.")
     ] = None,
+    secret: Annotated[Path | None, typer.Option(help="A file that was a secret of its build, for rule MSB402.")] = None,
     json: Annotated[
         str, typer.Option(help="Write JSON to this file, or with - to standard output instead of the lines.")
     ] = "",
@@ -78,6 +79,7 @@ def contract(
         only or (),
         skip or (),
         exceptions.exceptions(waivers) if waivers else (),
+        secret,
         run,
         {form: file for form, file in (("json", json), ("sarif", sarif), ("junit", junit)) if file},
     )

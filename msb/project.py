@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -73,14 +74,21 @@ def edit(project: Path, changes: Change) -> Path:
 
 
 def build(
-    engine: Engine, project: Path, *, tag: str | None = None, target: str | None = None, options: tuple[str, ...] = ()
+    engine: Engine,
+    project: Path,
+    *,
+    tag: str | None = None,
+    target: str | None = None,
+    options: tuple[str, ...] = (),
+    secret: Path | None = None,
 ) -> Build:
     """Run `docker build` on a project and return its seconds and log; raise BuildError when it fails.
 
-    tag, target: as the command's own options; options: further arguments. The machine's CA bundle
-    (SSL_CERT_FILE, when set) is passed as the build secret `ca-certificates`.
+    tag, target: as the command's own options; options: further arguments; secret: the build secret `ca-certificates`,
+    which is else the machine's CA bundle (SSL_CERT_FILE, when set).
     """
-    command = [*engine.command, "build", "--progress=plain", *options, *ca_secret()]
+    given = ["--secret", f"id=ca-certificates,src={secret}"] if secret else ca_secret()
+    command = [*engine.command, "build", "--progress=plain", *options, *given]
     if tag:
         command += ["--tag", tag]
     if target:
@@ -118,3 +126,9 @@ def ca_secret() -> list[str]:
     """The `--secret` option that hands the CA bundle to a build, or nothing where there is none."""
     bundle = ca_bundle()
     return ["--secret", f"id=ca-certificates,src={bundle}"] if bundle else []
+
+
+def roots() -> bytes:
+    """The content of the CA bundle that this machine trusts; b"" where none is known."""
+    path = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    return Path(path).read_bytes() if path and Path(path).is_file() else b""

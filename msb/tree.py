@@ -182,7 +182,7 @@ class _Part:
     """A run of bytes of an open file, as a file of its own."""
 
     def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
-        self._file, self._at, self._left = file, offset, size
+        self._file, self._offset, self._size, self._at = file, offset, size, 0
 
     def __enter__(self) -> "_Part":
         return self
@@ -191,11 +191,21 @@ class _Part:
         pass
 
     def read(self, size: int = -1) -> bytes:
-        self._file.seek(self._at)
-        data = self._file.read(self._left if size < 0 else min(size, self._left))
+        left = max(self._size - self._at, 0)
+        self._file.seek(self._offset + self._at)
+        data = self._file.read(left if size < 0 else min(size, left))
         self._at += len(data)
-        self._left -= len(data)
         return data
+
+    def seek(self, at: int, whence: int = 0) -> int:
+        self._at = max(0, at + (0, self._at, self._size)[whence])
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def seekable(self) -> bool:
+        return True
 
 
 class Folder(Content):
@@ -403,6 +413,27 @@ class Layer:
 
     name: str
     archive: Archive
+
+
+def hidden(layers: list[Layer]) -> list[set[str]]:
+    """Return for each layer, base first, the paths of it that a later layer deletes or has again.
+
+    A path counts as the layer has it: one that leads through a link of a lower layer is another.
+    """
+    found: list[set[str]] = []
+    later: set[str] = set()  # paths at which, and folders in which, no lower layer is seen
+    for layer in reversed(layers):
+        entries = layer.archive.entries
+        found.append({path for path in entries if path in later or not later.isdisjoint(_above(path))})
+        for path, entry in entries.items():
+            folder = path.rpartition("/")[0]
+            if entry.name == _OPAQUE:
+                later.add(folder)
+            elif entry.name.startswith(_WHITEOUT):
+                later.add(_joined(folder, entry.name.removeprefix(_WHITEOUT)))
+            elif entry.kind != "folder":
+                later.add(path)
+    return found[::-1]
 
 
 def packed(entries: Iterable[Entry]) -> int:

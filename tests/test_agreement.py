@@ -146,6 +146,7 @@ def judged(root: Path, contract: Path) -> set[str]:
 @example({"etc/x": Entry(b"", 0o644)}, [], ACCOUNTS[1], True, [])
 @example({"app/testdata/x.c": Entry(b"", 0o644)}, [], ACCOUNTS[0], False, [("MSB107", "/app/testdata")])
 @example({"app/[gcc": Entry(ELF, 0o755)}, [("built", 0, True)], ACCOUNTS[0], False, [("MSB104", "/app/[gcc")])
+@example({"app/b\\ c": Entry(ELF, 0o755)}, [("dpkg", 0, True)], ACCOUNTS[0], False, [])  # as md5sum escapes it
 @example({"usr/lib/site/x.h": Entry(b"", 0o644)}, [("wheel", 0, True)], ACCOUNTS[0], False, [])
 @example({"usr/lib/site/x": Entry(b"#!/bin/sh\n", 0o755)}, [("pip", 0, True)], ACCOUNTS[0], False, [])
 @example(

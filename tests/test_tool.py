@@ -196,6 +196,8 @@ def test_run_time_programs_of_no_stack_are_no_finding_for_any(tmp_path: Path) ->
         (("--stack", "cobol"), "unknown stack 'cobol'"),
         (("--sarif", "/absent/report.sarif"), "/absent/report.sarif: No such file or directory"),
         (("--waivers", "/absent"), "/absent: cannot be read"),
+        (("--secret", "/absent"), "/absent: No such file or directory"),
+        (("--secret", "/dev/null"), "/dev/null: is empty: name the file that the build was given, as .npmrc"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(tmp_path: Path, arguments: tuple[str, ...], error: str) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,6 @@ from pathlib import Path
 from msb import project as projects
 from msb.contract.rules import Need, Sees, Subject, rule
 from msb.errors import MsbError
-from msb.image import Image
 from msb.stacks import ROOT
 
 _BIN = Path(sys.executable).parent
@@ -65,37 +63,17 @@ def cached_dependencies(subject: Subject) -> Iterator[tuple[str, str]]:
 
 @rule(705, Need.PROJECT, sees=Sees.BUILD)
 def optional_secret(subject: Subject) -> Iterator[tuple[str, str]]:
-    """The project builds with and without the secret `ca-certificates`, and no byte of it stays in a layer.
+    """The project builds without the secret `ca-certificates`, where the network does not ask for it.
 
-    Why: most networks need no CA bundle of their own, and a bundle that stays makes the image trust a proxy.
-    Example: `MSB705 usr/share/bundle.crt (layer 2): holds the secret`
-    Fix: `RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt`, without `required`,
-    and copy nothing from it.
+    Why: most networks need no CA bundle of their own. That none of it stays is rule 402's.
+    Example: `MSB705 docker build: fails without the secret: ERROR: secret ca-certificates: not found`
+    Fix: `RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt`, without `required`.
     """
-    canary = f"msb-canary-{uuid.uuid4().hex}"
-    with _copy(subject) as project:
-        again = "--no-cache-filter=deps"  # a cached step asks for no secret
-        with _trusting_base(subject, project) as options:
-            log = _run_build(subject, project, again, *options, _NO_IMAGE)
-        if log is not None:
-            yield "docker build", f"fails without the secret: {_error(log)}"
-        bundle = project.parent / "bundle.crt"
-        bundle.write_bytes(_ca_bundle() + f"\n# {canary}\n".encode())
-        secret = f"--secret=id=ca-certificates,src={bundle}"
-        with _image(subject) as tag:
-            log = _run_build(subject, project, again, secret, f"--tag={tag}")
-            if log is not None:
-                yield "docker build", f"fails with the secret: {_error(log)}"
-                return
-            with Image(subject.engine, tag) as image:
-                yield from _traces(image, canary.encode())
-        # The builder's own layers: they end in caches that are pushed to registries.
-        with (project / "Dockerfile").open("a", encoding="utf-8") as dockerfile:
-            dockerfile.write(
-                f"\nFROM build AS search\nRUN ! grep -rlsF {canary} / --exclude-dir=proc --exclude-dir=sys\n"
-            )
-        if _run_build(subject, project, secret, "--target=search", _NO_IMAGE) is not None:
-            yield "build stage", "holds the secret in a layer: mount it, never copy it"
+    with _copy(subject) as project, _trusting_base(subject, project) as options:
+        # A cached step asks for no secret.
+        log = _run_build(subject, project, "--no-cache-filter=deps", *options, _NO_IMAGE)
+    if log is not None:
+        yield "docker build", f"fails without the secret: {_error(log)}"
 
 
 @rule(706, Need.PROJECT, sees=Sees.BUILD)
@@ -182,11 +160,11 @@ def _trusting_base(subject: Subject, project: Path) -> Iterator[list[str]]:
     So a build without the secret goes as it would on a network that does not intercept TLS.
     """
     base = re.search(r"^FROM (?:--platform=\S+ )?(\S+) AS deps$", (project / "Dockerfile").read_text("utf-8"), re.M)
-    if not base or not _ca_bundle():
+    if not base or not projects.roots():
         yield []
         return
     with _image(subject) as tag, tempfile.TemporaryDirectory(prefix="msb-base-") as folder:
-        (Path(folder) / "bundle.crt").write_bytes(_ca_bundle())
+        (Path(folder) / "bundle.crt").write_bytes(projects.roots())
         (Path(folder) / "Dockerfile").write_text(
             f"FROM {base[1]}\nCOPY --chmod=644 bundle.crt /etc/ssl/certs/ca-certificates.crt\n", encoding="utf-8"
         )
@@ -204,23 +182,9 @@ def _failure(subject: Subject, project: Path) -> str | None:
 
 
 def _run_build(subject: Subject, project: Path, *options: str) -> str | None:
-    """As _failure, with no secret but the one that options name."""
+    """As _failure, without a secret."""
     result = subject.engine.run("build", "--progress=plain", *options, str(project), check=False)
     return result.stdout + result.stderr if result.returncode else None
-
-
-def _ca_bundle() -> bytes:
-    path = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
-    return Path(path).read_bytes() if path and Path(path).is_file() else b""
-
-
-def _traces(image: Image, canary: bytes) -> Iterator[tuple[str, str]]:
-    for number, layer in enumerate(image.layers, 1):
-        for entry in layer.archive.entries.values():
-            if layer.archive.search(entry, re.compile(re.escape(canary))):
-                yield f"{entry.path} (layer {number})", "holds the secret"
-    if any(canary.decode() in line for line in image.history):
-        yield "history", "holds the secret"
 
 
 def _is_script(path: Path) -> bool:

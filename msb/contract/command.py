@@ -21,8 +21,8 @@ class Asked:
     """What to check, and how.
 
     image, build_image: names of images in the engine, or paths; platform: check only this one; only, skip: rule codes;
-    waivers: what the owner allows; runs: whether rules may start the image; files: format (json, sarif, junit) -> file,
-    with `-` for standard output instead of the lines.
+    waivers: what the owner allows; secret: a file that was a secret of the build; runs: whether rules may start the
+    image; files: format (json, sarif, junit) -> file, with `-` for standard output instead of the lines.
     """
 
     image: str
@@ -32,6 +32,7 @@ class Asked:
     only: Collection[str] = ()
     skip: Collection[str] = ()
     waivers: tuple[Allowed, ...] = ()
+    secret: Path | None = None
     runs: bool = False
     files: dict[str, str] = field(default_factory=dict)
 
@@ -75,9 +76,20 @@ def _subject(asked: Asked, image: Image, build: Image | None) -> Subject:
         image=image,
         build_image=build,
         exceptions=asked.waivers,
+        secret=_read(asked.secret) if asked.secret else b"",
         runs=asked.runs,
         sandboxed=True,
     )
+
+
+def _read(secret: Path) -> bytes:
+    try:
+        content = secret.read_bytes()
+    except OSError as error:
+        raise MsbError(f"{secret}: {error.strerror}: name the file that the build was given, as .npmrc") from error
+    if not content:
+        raise MsbError(f"{secret}: is empty: name the file that the build was given, as .npmrc")
+    return content
 
 
 def _write(file: str, text: str) -> None:

@@ -2,12 +2,14 @@
 
 import re
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from msb import project as projects
 from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.errors import MsbError
+from msb.image import Image
 from msb.tree import Content, Entry
 
 # No expression may take more than linear time, whatever the text: repetitions are bounded.
@@ -42,6 +44,7 @@ _CONFIGURED = re.compile(
     _TOKENS.encode() + rb"|_authToken=[^\s${]{8}|_auth=[A-Za-z0-9+/=]{8}|\"auth\": ?\"[A-Za-z0-9+/=]{8}"
     rb"|client-key-data: ?[A-Za-z0-9+/=]{40}|aws_secret_access_key ?= ?\S{40}"
 )
+_LINES, _TELLING = 16, 12  # lines of a secret that are looked for, the longest first; characters that each has at least
 _LARGEST = 1 << 20  # bytes of a file in which people keep credentials
 _SECRET_NAME = re.compile(
     r"(?:^|[_.-])(?:PASSWORDS?|PASSWD|PASSPHRASE|PASS|PWD|SECRETS?|TOKENS?|CREDENTIALS?|APIKEY"
@@ -74,6 +77,44 @@ def key_material(subject: Subject) -> Iterator[tuple[str, str]]:
         for entry in layer.archive.entries.values():
             if entry.kind == "file" and (held := _key_material(layer.archive, entry)):
                 yield f"{entry.path} (layer {number})", held
+
+
+@rule(402, Need.SECRET, sees=Sees.LAYERS)
+def build_secret(subject: Subject) -> Iterator[tuple[str, str]]:
+    """No byte of a build secret is in a layer or in the history.
+
+    Why: a secret that was copied, or given as a build argument, is read by whoever pulls the image, also if a later
+    step deletes it; a CA bundle that stays makes the image trust a proxy. The secret is a file that its owner names
+    (`--secret`), each long line of it. Of a generated project a copy is built with a secret that holds a canary, and
+    the layers of its builder, which end in caches, are searched too.
+    Example: `MSB402 root/.npmrc (layer 3): holds the secret`
+    Fix: `RUN --mount=type=secret,id=npmrc,target=/root/.npmrc`, and copy nothing from it; then replace the secret.
+    """
+    if subject.secret:
+        yield from _traces(subject.image, subject.secret)
+        return
+    assert subject.project  # noqa: S101 the rule's need
+    canary = f"msb-canary-{uuid.uuid4().hex}"
+    tag = f"msb-build:{uuid.uuid4().hex[:12]}"
+    with tempfile.TemporaryDirectory(prefix="msb-secret-") as folder:
+        copy = projects.copy(subject.project, Path(folder) / "project")
+        secret = Path(folder) / "secret"
+        secret.write_bytes(projects.roots() + f"\n# {canary}\n".encode())
+        try:
+            # A cached step asks for no secret.
+            projects.build(subject.engine, copy, tag=tag, options=("--no-cache-filter=deps",), secret=secret)
+            with Image(subject.engine, tag) as image:
+                yield from _traces(image, canary.encode())
+        finally:
+            subject.engine.run("image", "rm", "--force", tag, check=False)
+        search = f"\nFROM build AS search\nRUN ! grep -rlsF {canary} / --exclude-dir=proc --exclude-dir=sys\n"
+        with (copy / "Dockerfile").open("a", encoding="utf-8") as dockerfile:
+            dockerfile.write(search)
+        try:
+            options = ("--output=type=cacheonly",)
+            projects.build(subject.engine, copy, target="search", options=options, secret=secret)
+        except projects.BuildError:
+            yield "build stage", "holds the secret in a layer: mount it, never copy it"
 
 
 @rule(403, sees=Sees.METADATA)
@@ -140,6 +181,22 @@ def _key_material(archive: Content, entry: Entry) -> str:
     if 0 < entry.size < _LARGEST and _CONFIGURATION.match(entry.name) and archive.search(entry, _CONFIGURED):
         return "holds a token or a password"
     return ""
+
+
+def _traces(image: Image, secret: bytes) -> Iterator[tuple[str, str]]:
+    """Where a long line of a secret is in the layers and in the history."""
+    lines = {line.strip() for line in secret.splitlines() if not line.startswith(b"-----")}  # as every key's first
+    told = [line for line in sorted(lines, key=len)[-_LINES:] if len(line) >= _TELLING]
+    if not told:
+        raise MsbError(f"the secret has no line of {_TELLING} characters to look for, as a token has")
+    pattern = re.compile(b"|".join(map(re.escape, told)))
+    for number, layer in enumerate(image.layers, 1):
+        for entry in layer.archive.entries.values():
+            if layer.archive.search(entry, pattern):
+                yield f"{entry.path} (layer {number})", "holds the secret"
+    for number, text in enumerate(reversed(image.history), 1):
+        if pattern.search(text.encode("utf-8", "surrogateescape")):
+            yield f"history {number}", "holds the secret"
 
 
 def _telling(name: str, value: str) -> bool:

@@ -11,6 +11,7 @@ from msb.image import Entry, Tree
 
 _SUM = re.compile(r"([0-9a-f]+) [ *](.+)")
 _RECORDED = re.compile(r"sha256=([\w-]*)")
+_BUILT = "usr/share/built/"
 _BYTECODE = re.compile(r"__pycache__/([^/.]*)(?:\.[^/]*)?\.pyc$")
 
 
@@ -24,14 +25,21 @@ class Owners:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._claims: dict[str, set[str]] = {}
-        for path, digest in self._recorded():
+        self._made: set[str] = set()
+        for record, path, digest in self._recorded():
             entry = tree.resolve(path)
             if entry:
                 self._claims.setdefault(entry.path, set()).add(digest)
+                if record.startswith(_BUILT):
+                    self._made.add(entry.path)
 
     def claim(self, entry: Entry) -> bool:
         """Whether a record names the file, whatever it says of its content."""
         return entry.path in self._claims
+
+    def made(self, entry: Entry) -> bool:
+        """Whether a record of the build names the file: it compiled or linked it, or took it from its own base."""
+        return entry.path in self._made
 
     def own(self, entry: Entry) -> bool:
         """Whether a record names the file with its checksum; bytecode belongs to whom its source belongs."""
@@ -49,7 +57,8 @@ class Owners:
         yield sha.hexdigest()
         yield base64.urlsafe_b64encode(sha.digest()).decode().rstrip("=")
 
-    def _recorded(self) -> Iterator[tuple[str, str]]:
+    def _recorded(self) -> Iterator[tuple[str, str, str]]:
+        """(path of the record, path of a file, its checksum)."""
         for entry in self._tree:
             if entry.kind != "file":
                 continue
@@ -58,11 +67,13 @@ class Owners:
                 rows = csv.reader(self._lines(entry))
                 for path, digest in (row[:2] for row in rows if len(row) == 3):
                     if match := _RECORDED.fullmatch(digest):
-                        yield f"{place.parent.parent}/{path}", match[1]
+                        yield entry.path, f"{place.parent.parent}/{path}", match[1]
             elif (entry.path.startswith("var/lib/dpkg/") and place.suffix == ".md5sums") or (
-                entry.path.startswith("usr/share/built/") and place.suffix == ".sha256"
+                entry.path.startswith(_BUILT) and place.suffix == ".sha256"
             ):
-                yield from ((match[2], match[1]) for line in self._lines(entry) if (match := _SUM.fullmatch(line)))
+                for line in self._lines(entry):
+                    if match := _SUM.fullmatch(line):
+                        yield entry.path, match[2], match[1]
 
     def _lines(self, entry: Entry) -> list[str]:
         return self._tree.read(entry).decode("utf-8", "surrogateescape").split("\n")

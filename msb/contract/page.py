@@ -12,10 +12,9 @@ FAMILIES = {
     5: ("Size and layers", ""),
     6: ("Behaviour", "These run the image."),
     7: ("Build", "These build edited copies of the generated project."),
+    8: ("Programs", ""),
 }
 PLANNED = {
-    402: "No byte of any build secret is in a layer or in the history.",
-    503: "No path is stored twice in the layers (efficiency at least 0.99).",
     505: "Scanners see the packages, and their origin agrees with os-release.",
     603: "The service writes only in declared paths.",
     605: "The service is process 1 and leaves no zombies.",
@@ -51,8 +50,10 @@ is there (`--platform` names one).
   `python`) asks all of them. Names, budgets and paths are data in `stacks.toml`.
 - **Nothing is started** unless `--run` asks for it: then rules 202 and 6xx run the image on a network that leads
   nowhere, without capabilities, with limits on memory, processes, processors and the log.
-- **`--only MSB101`, `--skip MSB501`** choose rules. `--build-image IMAGE` adds rule 110. 404, 502, 504 and the 7xx
-  rules need the project or its twin, and run in this repository's tests and in `make demo`.
+- **`--only MSB101`, `--skip MSB501`** choose rules. `--build-image IMAGE` adds rule 110, and `--secret FILE` rule 402.
+  404, 502, 504 and the 7xx rules need the project or its twin, and run in this repository's tests and in `make demo`.
+- **Known vulnerabilities** are a scanner's job: `trivy image IMAGE` or `grype IMAGE`. Both find the packages by the
+  records that `docker/bundle` writes.
 - **`--waivers FILE`** allows what a project's `docker/contract.txt` allows: `allow CODE /path reason`, or with a last
   day `allow CODE /path until 2027-01-31 reason`. Each is listed with what it allows; one that is over, or that allows
   nothing any more, is told.

@@ -23,6 +23,7 @@ class Need(Enum):
     BUILD_IMAGE = "needs the build stage as an image (--build-image)"
     TWIN = "needs the single-stage twin"
     PROJECT = "needs the generated project"
+    SECRET = "needs a file that was a build secret (--secret), or the generated project"  # noqa: S105
 
 
 class Sees(Enum):
@@ -61,8 +62,9 @@ class Subject:
     """What is checked: an image and, for the rules that need them, what it was made from.
 
     The images must have been entered (they are context managers). host: the engine that has the image, if any;
-    contract: the denied names of stacks.toml; exceptions: what the project's owner allows; runs: whether the rules
-    may start the image; sandboxed: whether it then gets no network and no capabilities.
+    contract: the denied names of stacks.toml; exceptions: what the project's owner allows; secret: the content of a
+    file that its build was given; runs: whether the rules may start the image; sandboxed: whether it then gets no
+    network and no capabilities.
     """
 
     host: Engine | None
@@ -73,6 +75,7 @@ class Subject:
     twin: Image | None = None
     project: Path | None = None
     exceptions: tuple[Allowed, ...] = ()
+    secret: bytes = b""
     runs: bool = True
     sandboxed: bool = False
 
@@ -85,8 +88,13 @@ class Subject:
 
     def lacks(self, need: Need) -> bool:
         """Whether the subject comes without what a rule needs."""
-        parts = {Need.BUILD_IMAGE: self.build_image, Need.TWIN: self.twin, Need.PROJECT: self.project}
-        return parts[need] is None
+        parts = {
+            Need.BUILD_IMAGE: self.build_image,
+            Need.TWIN: self.twin,
+            Need.PROJECT: self.project,
+            Need.SECRET: self.secret or self.project,
+        }
+        return not parts[need]
 
     @cached_property
     def tools(self) -> re.Pattern[str]:

@@ -1,8 +1,14 @@
 """5xx: size and layers."""
 
 from collections.abc import Iterator
+from heapq import nlargest
 
 from msb.contract.rules import Need, Sees, Subject, rule
+from msb.tree import Entry, Layer, hidden
+
+EFFICIENCY = 0.99
+"""The least share of the layers' bytes that a container sees."""
+_SHOWN = 10  # the largest files that are told
 
 
 @rule(501)
@@ -32,6 +38,28 @@ def share_of_twin(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "size", f"{size / whole:.1%} of the twin's {whole:,} bytes, the limit is {limit:.1%}"
 
 
+@rule(503, sees=Sees.LAYERS)
+def stored_once(subject: Subject) -> Iterator[tuple[str, str]]:
+    """No file is stored twice: a container sees at least 99 % of the bytes of all layers.
+
+    Why: what a later layer deletes, replaces, or changes the mode or owner of is stored, pushed and pulled all the
+    same. A few bytes are no matter: an account more in /etc/passwd.
+    Example: `MSB503 app/model.bin (layer 3): 52,428,800 bytes that a later layer hides or stores again`
+    Fix: `COPY --chown --chmod` in place of `RUN chown`; delete in the step that made it, or make it in another stage.
+    """
+    layers = subject.image.layers
+    total = sum(entry.size for layer in layers for entry in _stored(layer))
+    wasted = [
+        (entry.size, f"{entry.path} (layer {number})")
+        for number, (layer, gone) in enumerate(zip(layers, hidden(layers), strict=True), 1)
+        for entry in _stored(layer)
+        if entry.path in gone
+    ]
+    if sum(size for size, _ in wasted) > (1 - EFFICIENCY) * total:
+        for size, where in nlargest(_SHOWN, wasted):
+            yield where, f"{size:,} bytes that a later layer hides or stores again"
+
+
 @rule(504, Need.PROJECT, sees=Sees.BUILD)
 def layers_by_change(subject: Subject) -> Iterator[tuple[str, str]]:
     """A source edit changes the layer of the application and no other.
@@ -46,3 +74,8 @@ def layers_by_change(subject: Subject) -> Iterator[tuple[str, str]]:
         path = f"/{entry.path}/" if entry.kind == "folder" else f"/{entry.path}"
         if not path.startswith(places) and not any(place.startswith(path) for place in places):
             yield entry.path, "is in a layer that a source edit changes"
+
+
+def _stored(layer: Layer) -> Iterator[Entry]:
+    """The files of a layer whose content is in it: a hard link's is that of another."""
+    return (entry for entry in layer.archive.entries.values() if entry.kind == "file" and not entry.hard)

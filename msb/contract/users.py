@@ -108,8 +108,8 @@ def written_files(subject: Subject) -> Iterator[tuple[str, str]]:
     """The application's files belong to root, and neither they nor others can be written by the service or its group.
 
     Why: a service that can rewrite its own program, or what another trusts, keeps an intruder across restarts. Group 0
-    counts, because some platforms run any uid with it. Left out are the user's home and the places that the stack says
-    the service writes in.
+    counts, because some platforms run any uid with it. Left out are the user's home, the places that the stack says
+    the service writes in, and the modes of links and devices, which keep nothing.
     Example: `MSB207 app/server: belongs to uid 65532, not to root`
     Fix: `COPY --chown=0:0` (the default), with mode 755 or 644.
     """
@@ -124,7 +124,7 @@ def written_files(subject: Subject) -> Iterator[tuple[str, str]]:
             yield entry.path, f"belongs to uid {entry.uid}, not to root"
         sticky = entry.kind == "folder" and entry.mode & 0o1000
         by_group = not sticky and entry.mode & 0o020 and entry.gid in (0, user.uid)
-        if entry.kind != "link" and (by_group or (ours and entry.mode & 0o022)):
+        if entry.kind not in ("link", "device") and (by_group or (ours and entry.mode & 0o022)):
             yield entry.path, f"can be written by others than root ({entry.mode:o})"
 
 
