@@ -82,6 +82,24 @@ def test_in_a_private_repository_only_what_github_sells_apart_may_fail(linted: P
     assert names.index("index") < names.index("check") < names.index("sign")  # what is signed was checked
 
 
+@ONE
+def test_a_release_is_named_by_its_tag_and_dated_by_its_commit(linted: Path, tmp_path: Path) -> None:
+    name = "Name the image by its tag, and date it by its commit"
+    (script,) = (each["run"] for each in workflow(linted)["jobs"]["publish"]["steps"] if each.get("name") == name)
+    when = "2026-11-27T06:00:00+0900"
+    variables = {
+        "GIT_COMMITTER_DATE": when, "GITHUB_REF_NAME": "v1.2.3", "GITHUB_ENV": str(tmp_path / "variables")
+    }  # fmt: skip
+    start = (
+        "git init --quiet && git -c user.name=A -c user.email=a@example.com commit --quiet --allow-empty --message A"
+    )
+    for command in (start, script):
+        subprocess.run(["bash", "-ec", command], cwd=tmp_path, env=os.environ | variables, check=True)
+    assert (tmp_path / "variables").read_text().splitlines() == [
+        "VERSION=1.2.3", "SOURCE_DATE_EPOCH=1795726800", "CREATED=2026-11-26T21:00:00Z"
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a registry with nothing in it."""
