@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import sys
 import time
 import urllib.request
@@ -11,13 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import clients
 import pexpect
 import pytest
 from conftest import Rendered
 
 from msb import project as projects
 from msb.engine import Engine
-from msb.stacks import Stack
+from msb.stacks import ROOT, Stack
 
 RUN, SHOWN, EXAMPLE = "sh", "console", "sh example"
 NO_COMMAND = {"text", "yaml"}
@@ -39,8 +41,8 @@ NOT_RUN = {
 """Those of each default project, up to their options."""
 EXAMPLES = [r"git tag v1\.2\.3 && git push origin v1\.2\.3", r"gh attestation verify oci://\S+:1\.2\.3 --owner OWNER"]
 
-ANSWERS = {r"[~/]\S* \$ (\x1b\[6n)?$": "exit", r"\(dlv\) ": "exit", r"kill the process\? \[Y/n\] ": "n"}
-"""What a person types at the prompts of a shell and a debugger."""
+ANSWERS = {r"[\r\n][~/]\S* \$ ": "exit", r"\(dlv\) ": "exit", r"kill the process\? \[Y/n\] ": "n"}
+"""What a person types at the prompts of a shell and a debugger: once, though a shell may draw its prompt again."""
 FETCHES = re.compile(r"docker run .*--volume \"\$PWD:/src\".* (golang|python):")
 
 
@@ -85,10 +87,10 @@ def not_run(command: Command) -> bool:
     return any(re.match(start, command.text) for start in ELSEWHERE)
 
 
-@pytest.fixture(scope="module")
-def folder(engine: Engine, stack: Stack, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the project's owner works; what the README's commands make is removed."""
-    folder = tmp_path_factory.mktemp("commands") / project.name
+@pytest.fixture
+def folder(engine: Engine, project: Path, own_names: None, tmp_path: Path) -> Iterator[Path]:
+    """Where the project's owner works, with its name and port to itself; what the commands make is removed."""
+    folder = tmp_path / project.name
     yield folder
     name = project.name
     engine.run("rm", "--force", name, check=False)
@@ -97,16 +99,22 @@ def folder(engine: Engine, stack: Stack, project: Path, tmp_path_factory: pytest
         engine.run("image", "rm", "--force", tag, check=False)
 
 
+@pytest.fixture(params=["distribution", "newest"])
+def variables(request: pytest.FixtureRequest, engine: Engine) -> dict[str, str]:
+    """What makes `docker` use this machine's plugins, or the newest ones."""
+    return clients.newest(engine) if request.param == "newest" else {}
+
+
 class Terminal:
     """A person's terminal in a project's folder."""
 
-    def __init__(self, engine: Engine, folder: Path, health: str, **variables: str) -> None:
+    def __init__(self, docker: str, folder: Path, health: str, **variables: str) -> None:
         self.folder, self.health = folder, health
         programs = folder.parent / "programs"
         programs.mkdir(exist_ok=True)
         link = programs / "docker"
         if not link.is_symlink():
-            link.symlink_to(shutil.which(engine.command[0]) or "")
+            link.symlink_to(shutil.which(docker) or "")
         path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
         inherited = {name: value for name, value in os.environ.items() if name not in {"CA_CERTIFICATES", "PORT"}}
         self.environment = inherited | {"PATH": path, "BUILDKIT_PROGRESS": "plain", "TERM": "dumb"} | variables
@@ -115,16 +123,16 @@ class Terminal:
         """Run a command to its end, and compare what it prints with what the README shows."""
         shell = pexpect.spawn(
             "bash", ["-euo", "pipefail", "-c", command.text], cwd=self.folder, env=self.environment,
-            encoding="utf-8", codec_errors="replace", dimensions=(50, 400), timeout=600,
+            encoding="utf-8", codec_errors="replace", dimensions=(50, 400), timeout=300,
         )  # fmt: skip
         seen = ""
         if command.lasting:
             self._await(command, shell)
             shell.sendintr()
-        prompts = list(ANSWERS)
-        while (index := shell.expect([*prompts, pexpect.EOF])) < len(prompts):
+        answers = dict(ANSWERS)
+        while (index := shell.expect([*answers, pexpect.EOF])) < len(answers):
             seen += shell.before + shell.after
-            shell.sendline(ANSWERS[prompts[index]])
+            shell.sendline(answers.pop(list(answers)[index]))
         seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen + shell.before).replace("\r", "")
         shell.close()
         assert shell.exitstatus in ({0, 130} if command.lasting else {0}), f"$ {command.text}\n{seen}"
@@ -164,23 +172,51 @@ def healthy(url: str) -> bool:
 
 
 def test_every_command_of_the_generated_readme_does_what_it_says(
-    engine: Engine, stack: Stack, project: Path, runtime: str, folder: Path
+    engine: Engine, stack: Stack, project: Path, runtime: str, folder: Path, variables: dict[str, str]
 ) -> None:
-    """On a network that intercepts TLS, with its CA bundle, as the README says of it."""
-    projects.copy(project, folder)
-    bundle = projects.ca_bundle()
-    (folder / "ca.pem").write_bytes(Path(bundle).read_bytes() if bundle else b"")
-    variables = {"CA_CERTIFICATES": "ca.pem"} if bundle else {}
-    terminal = Terminal(engine, folder, f"http://127.0.0.1:8080{stack.service.health}", **variables)
-    for command in commands((folder / "README.md").read_text(encoding="utf-8")):
-        if not_run(command):
-            continue
-        if bundle and FETCHES.match(command.text):
-            # Behind such a proxy Go's checksum database need not answer either.
-            options = "docker run --env SSL_CERT_FILE=/src/ca.pem --env GOSUMDB=off "
-            text = command.text.replace("docker run ", options, 1)
-            command = Command(text, command.printed, command.lasting)
-        terminal.run(command)
+    """With a CA bundle, and again without one.
+
+    Where the network intercepts TLS, the second time takes what was fetched from the cache. That a build fetches
+    without a bundle where it can is MSB705.
+    """
+    intercepted = projects.ca_bundle()
+    bundle = Path(intercepted or ssl.get_default_verify_paths().cafile or "")
+    for ca in ({"CA_CERTIFICATES": "ca.pem"}, {}):
+        shutil.rmtree(folder, ignore_errors=True)
+        projects.copy(project, folder)
+        shutil.copy(bundle, folder / "ca.pem")
+        terminal = Terminal(
+            engine.command[0], folder, f"http://127.0.0.1:8080{stack.service.health}", **variables, **ca
+        )
+        for command in commands((folder / "README.md").read_text(encoding="utf-8")):
+            if not_run(command):
+                continue
+            if intercepted and FETCHES.match(command.text):
+                # Behind such a proxy Go's checksum database need not answer either.
+                options = "docker run --env SSL_CERT_FILE=/src/ca.pem --env GOSUMDB=off "
+                text = command.text.replace("docker run ", options, 1)
+                command = Command(text, command.printed, command.lasting)
+            terminal.run(command)
+
+
+def test_a_prompt_is_answered_once_however_often_it_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    drawn = r"printf 'hello\r\n\r\n/ $ \033[6n\r/ $ \033[J'; read -r line; printf '/ $ '; sleep 1; echo; echo got $line"
+    command = Command(f"{drawn}; ! read -rt 1 line", "hello\n...\n/ $ \ngot exit")
+    Terminal("true", tmp_path / "project", "").run(command)
+
+
+def test_the_documents_say_which_plugins_are_the_newest() -> None:
+    buildx, compose = (version.removeprefix("v") for version in clients.pinned().values())
+    assert f"| {buildx} | {compose} | in `make test`" in (ROOT / "docs/verified.md").read_text(encoding="utf-8")
+
+
+def test_docker_uses_the_newest_plugins(engine: Engine, tmp_path: Path) -> None:
+    terminal = Terminal(engine.command[0], tmp_path / "project", "", **clients.newest(engine))
+    terminal.folder.mkdir()
+    buildx, compose = clients.pinned().values()
+    terminal.run(Command("docker buildx version", f"github.com/docker/buildx {buildx} ..."))
+    terminal.run(Command("docker compose version --short", compose.removeprefix("v")))
 
 
 def test_the_commands_that_no_test_runs_are_these(rendered: Rendered) -> None:
