@@ -2,20 +2,23 @@
 
 import http.client
 import json
+import re
 import socket
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from msb.contract.load import load
+from msb.contract.observed import holding
 from msb.contract.rules import Sees, Subject, rule
-from msb.contract.service import Service, StartError, running
+from msb.contract.service import Service, StartError, ready, running
+from msb.errors import SkippedError
+from msb.stacks import ANY
 
 STOP = 2.0
 """Seconds that a stop may take, an in-flight request included."""
@@ -26,6 +29,15 @@ CLIENTS = 50
 """Keep-alive clients that load the service while it stops."""
 _PATIENCE = 6  # seconds before a stop that hangs is ended with SIGKILL
 _HEALTH: dict[str, Any] = {"health_interval": 1, "health_timeout": 1, "health_retries": 1, "health_start_period": 0}
+_MEMORY = "512m"  # what the service has, and what the look from inside takes all of
+_ENDING = 5.0  # seconds in which a container whose service the kernel ended has ended
+_INITS = ("tini", "docker-init", "dumb-init", "catatonit", "s6-svscan")
+_UTC = ("UTC", "UTC0", "Etc/UTC", "Etc/UCT", "UCT", "Zulu", "Etc/Zulu", "GMT", "GMT0", "Etc/GMT", "Universal")
+_TIME = re.compile(  # ISO 8601
+    r"\b20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d)[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d{1,9})?"
+    r"(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?"
+)
+_SAME, _FURTHEST = timedelta(minutes=14), timedelta(hours=15)  # every other zone's offset is between them
 _ANY_USER = "12345:0"  # as platforms that give every project its own uid do
 
 
@@ -98,6 +110,21 @@ def any_user(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "start", str(error)
 
 
+@rule(603, sees=Sees.RUN)
+def written_places(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The service writes only in the places that its stack declares (`writes` in stacks.toml).
+
+    Why: what it writes elsewhere is lost with the container, fills the disk of the machine, and fails where the root is
+    read-only. Writing is making, changing and deleting, from the start to the stop.
+    Example: `MSB603 home/nonroot/notes.log: was written by the running service: write only under /tmp`
+    Fix: write to /tmp, or to a volume whose place the stack declares.
+    """
+    places = subject.stack.service.writes
+    for path in subject.session.written:
+        if not any(path == place or path.startswith(f"{place}/") for place in places):
+            yield path.lstrip("/"), f"was written by the running service: write only under {' '.join(places)}"
+
+
 @rule(604, sees=Sees.RUN)
 def graceful_stop(subject: Subject) -> Iterator[tuple[str, str]]:
     """The stop signal ends the service in under 2 s with exit code 0 or 143, and no request fails.
@@ -126,6 +153,25 @@ def graceful_stop(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "load", f"no request to {subject.stack.service.resource} was answered"
 
 
+@rule(605, sees=Sees.RUN)
+def first_process(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The service is process 1, and no process that has ended is left over.
+
+    Why: process 1 gets the stop signal and the exit code; a shell there keeps both to itself. It also inherits every
+    orphan, and one that waits for none collects zombies until no process can start. Process 1 has the port that the
+    image serves on, or is an init that hands signals on (tini, dumb-init, catatonit).
+    Example: `MSB605 process 1: is sh, and server serves: write the entrypoint in exec form`
+    Fix: `ENTRYPOINT ["/app/server"]`; a script that must come first ends in `exec`.
+    """
+    seen = subject.processes
+    first = seen.names.get(1, "gone")
+    if seen.serving and 1 not in seen.serving and first not in _INITS:
+        serving = ", ".join(sorted({seen.names.get(number, str(number)) for number in seen.serving}))
+        yield "process 1", f"is {first}, and {serving} serves: write the entrypoint in exec form"
+    for number in sorted(seen.zombies):
+        yield f"process {number}", f"is a zombie ({seen.names.get(number, 'gone')}): process 1 waits for no child"
+
+
 @rule(606, sees=Sees.RUN)
 def health(subject: Subject) -> Iterator[tuple[str, str]]:
     """The container becomes healthy, and unhealthy when the service hangs.
@@ -148,32 +194,70 @@ def health(subject: Subject) -> Iterator[tuple[str, str]]:
             yield "health check", "stays healthy while the service is frozen: let it ask the service"
 
 
+@rule(607, sees=Sees.RUN)
+def out_of_memory(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Running out of memory ends the container with exit code 137, and it starts again as it is.
+
+    Why: a container that goes on without its service looks well to whoever runs it, and one that finds its own
+    leftovers at the next start (a lock, a socket, a half-written file) does not come back. The kernel is made to choose
+    the process that serves.
+    Example: `MSB607 start: does not start again: the container ended: lock exists`
+    Fix: let the service be process 1, and make what it leaves in /tmp harmless to the next start.
+    """
+    with running(subject, toolbox=True, memory=_MEMORY, memory_swap=_MEMORY) as service:
+        holders = holding(service)
+        victim = 1 if not holders or 1 in holders else min(holders)
+        service.inside.run(
+            f"echo 1000 >/proc/{victim}/oom_score_adj && exec dd if=/dev/zero of=/dev/null bs=2G count=1"
+        )
+        end = time.monotonic() + _ENDING
+        while not service.ended and time.monotonic() < end:
+            time.sleep(0.1)
+        state = service.state["State"]
+        if state["Running"]:
+            yield "container", "goes on though its service ran out of memory: let the service be process 1"
+            return
+        if state["ExitCode"] != 137:
+            yield "exit code", f"is {state['ExitCode']} after the kernel ended the service: 137 says so"
+        subject.engine.run("start", service.name)
+        try:
+            ready(subject, replace(service))  # whose port and address are new
+        except StartError as error:
+            yield "start", f"does not start again: {error}"
+
+
+@rule(608, sees=Sees.RUN)
+def offline(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The service starts without a network.
+
+    Why: a start that waits for another service, or for a download, makes one outage into two. It should start, say that
+    it is not ready, and try again. Its network leads nowhere; no name is found on it.
+    Example: `MSB608 start: the container ended: could not resolve db.example.com`
+    Fix: connect when it is first needed, or in the background; let /readyz say what is missing.
+    """
+    try:
+        with running(replace(subject, sandboxed=True)) as service:
+            yield from _serves(subject, service)
+    except StartError as error:
+        yield "start", str(error)
+
+
 @rule(609, sees=Sees.RUN)
 def logs(subject: Subject) -> Iterator[tuple[str, str]]:
-    """The service logs JSON lines to stdout and stderr, with the request's id, and writes no file.
+    """The service logs JSON lines to stdout and stderr, with the request's id.
 
-    Why: the platform collects those streams; a log file fills the disk, and cannot be written on a read-only root.
+    Why: the platform collects those streams, and reads what is in them. That it writes no file is rule 603's.
     Example: `MSB609 log: line 1 is not a JSON object: listening on 8080`
     Fix: log every line with the one JSON logger, start and stop included; take the id from X-Request-Id.
     """
-    request_id = f"msb-{uuid.uuid4().hex[:12]}"
-    with running(subject) as service:
-        service.get(subject.stack.service.resource, {"X-Request-Id": request_id})
-        service.stop(_PATIENCE).wait(timeout=_PATIENCE + 10)  # what it says when it stops is also log
-        lines = service.log.splitlines()
-        written = service.engine.run("diff", service.name).stdout.splitlines()
-    for number, line in enumerate(lines, 1):
+    if subject.stack.name == ANY:
+        raise SkippedError("needs --stack, which says what the service is")
+    seen = subject.session
+    for number, line in enumerate(seen.lines, 1):
         if line.strip() and not _json_object(line):
             yield "log", f"line {number} is not a JSON object: {line[:80]}"
-    if not any(request_id in line for line in lines):
+    if not any(seen.request_id in line for line in seen.lines):
         yield "log", "no line carries the X-Request-Id of the request"
-    for change in written:
-        path = change.partition(" ")[2]
-        if not any(path == place or path.startswith(f"{place}/") for place in subject.stack.service.writes):
-            yield (
-                path.lstrip("/"),
-                "was written by the running service: write only under " + " ".join(subject.stack.service.writes),
-            )
 
 
 @rule(610, sees=Sees.RUN)
@@ -187,7 +271,7 @@ def bad_configuration(subject: Subject) -> Iterator[tuple[str, str]]:
     """
     for name, value in subject.stack.service.bad_configuration.items():
         where = name if name.startswith("/") else f"{name}={value}"
-        with _configured(name, value) as options, running(subject, ready=False, **options) as service:
+        with _configured(name, value) as options, running(subject, wait=False, **options) as service:
             end = time.monotonic() + _REFUSING
             while not service.ended and time.monotonic() < end:
                 time.sleep(0.1)
@@ -201,6 +285,37 @@ def bad_configuration(subject: Subject) -> Iterator[tuple[str, str]]:
             yield where, f"{len(lines)} lines are printed, not one"
         elif name not in lines[0]:
             yield where, f"the line does not name {name}: {lines[0][:80]}"
+
+
+@rule(611, sees=Sees.RUN)
+def time_and_text(subject: Subject) -> Iterator[tuple[str, str]]:
+    """The service runs in UTC and UTF-8.
+
+    Why: logs of two services are compared by their times, and a zone of its own moves them; text in another encoding is
+    broken at the first name that is not English. Asked are the environment, /etc/localtime, the times in the log, and
+    text of one to four bytes a character that is posted and read back.
+    Example: `MSB611 env TZ: is Asia/Tokyo, not UTC`
+    Fix: drop TZ and /etc/localtime; set LANG=C.UTF-8 where the language asks for it.
+    """
+    image = subject.image
+    if image.env.get("TZ", "UTC").lstrip(":") not in _UTC:
+        yield "env TZ", f"is {image.env['TZ']}, not UTC"
+    zone = image.tree.resolve("etc/localtime")
+    if zone and not image.tree.read(zone).endswith((b"\nUTC0\n", b"\nGMT0\n")):
+        yield "etc/localtime", "is not UTC"
+    name = next((name for name in ("LC_ALL", "LC_CTYPE", "LANG") if image.env.get(name)), "")
+    if name and not re.search(r"utf-?8", image.env[name], re.IGNORECASE):
+        yield f"env {name}", f"is {image.env[name]}, not C.UTF-8"
+    seen = subject.session
+    now = datetime.now(UTC)
+    for number, line in enumerate(seen.lines, 1):
+        for text in _TIME.findall(line):
+            told = datetime.fromisoformat(text)
+            away = told.replace(tzinfo=UTC) - now if told.tzinfo is None else told.utcoffset() or timedelta(0)
+            if _SAME < abs(away) < _FURTHEST:
+                yield "log", f"line {number} has a time that is not UTC: {text}"
+    if seen.sent and seen.sent not in _unescaped(seen.answer):
+        yield "text", f"{seen.sent} comes back as {seen.answer[:80]}"
 
 
 @contextmanager
@@ -266,6 +381,8 @@ def _asked_from_outside(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def _serves(subject: Subject, service: Service) -> Iterator[tuple[str, str]]:
+    if subject.stack.name == ANY:
+        return  # nobody has said what it answers; that it started and stays up was seen
     asked = subject.stack.service
     for path in (asked.health, asked.ready, asked.resource):
         try:
@@ -275,6 +392,14 @@ def _serves(subject: Subject, service: Service) -> Iterator[tuple[str, str]]:
         else:
             if status != 200:
                 yield f"GET {path}", f"answers {status}"
+
+
+def _unescaped(text: str) -> str:
+    """JSON with its characters as they are, none of them escaped; other text as it is."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False)
+    except ValueError:
+        return text
 
 
 def _becomes(service: Service, wanted: str) -> bool:

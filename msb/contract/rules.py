@@ -8,6 +8,7 @@ from enum import Enum, StrEnum
 from fnmatch import translate
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msb.contract.edited import Edited, edited
 from msb.contract.exceptions import Allowed
@@ -15,6 +16,9 @@ from msb.engine import Engine
 from msb.errors import MsbError, SkippedError
 from msb.image import Image
 from msb.stacks import Contract, Stack
+
+if TYPE_CHECKING:
+    from msb.contract.observed import Processes, Session
 
 
 class Need(Enum):
@@ -118,6 +122,20 @@ class Subject:
         """What a source edit of the project does, built when it is first asked for."""
         assert self.project  # noqa: S101 the need of the rules that ask
         return edited(self.engine, self.stack, self.project)
+
+    @cached_property
+    def session(self) -> "Session":
+        """What a running service says and writes, once for all rules that ask."""
+        from msb.contract.observed import session  # which runs a subject
+
+        return session(self)
+
+    @cached_property
+    def processes(self) -> "Processes":
+        """The processes of a running service, once for all rules that ask."""
+        from msb.contract.observed import processes  # which runs a subject
+
+        return processes(self)
 
 
 Look = Callable[[Subject], Iterator[tuple[str, str]]]

@@ -115,7 +115,11 @@ class Service:
         return _looking().inside(self.engine, self.name)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """Send one GET on a connection of its own; raise OSError or HTTPException when there is no answer.
+        """Send one GET, as ask does."""
+        return self.ask("GET", path, headers or {})
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+        """Send one request on a connection of its own; raise OSError or HTTPException when there is no answer.
 
         Raises MsbError when the image declares no port to ask.
         """
@@ -124,7 +128,7 @@ class Service:
             raise MsbError("the image declares no port, so there is nothing to ask (rule 302)")
         connection = http.client.HTTPConnection(host, port, timeout=5)
         try:
-            connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
+            connection.request(method, path, body, {"Connection": "close", **headers})
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, fields, response.read())
@@ -168,13 +172,13 @@ class Service:
 
 @contextmanager
 def running(
-    subject: Subject, *, locked: bool = False, toolbox: bool = False, ready: bool = True, **options: Any
+    subject: Subject, *, locked: bool = False, toolbox: bool = False, wait: bool = True, **options: Any
 ) -> Iterator[Service]:
     """Run the subject's image; yield the service once it is healthy and ready, and remove it whatever happens.
 
     locked: read-only root, tmpfs on /tmp, no capabilities, no new privileges, limits; toolbox: mount busybox for
-    `inside`; ready: whether to wait; options: further options of `docker run`, with _ for - (a list for one that is
-    given more than once).
+    `inside`; wait: whether to, until it is ready; options: further options of `docker run`, with _ for - (a list for
+    one that is given more than once).
     Raises StartError when the container does not start or never answers; one that answers with errors is yielded late.
     """
     if not subject.runs:
@@ -193,8 +197,8 @@ def running(
             result = engine.run("run", *command, image.reference, check=False)
             if result.returncode:
                 raise StartError(f"the container does not start: {_last_line(result.stderr)}")
-            if ready:
-                _wait(subject, service)
+            if wait:
+                ready(subject, service)
             yield service
         finally:
             remove(engine, service.name)
@@ -209,7 +213,7 @@ def serving(image: Image) -> int:
     )
 
 
-def _wait(subject: Subject, service: Service) -> None:
+def ready(subject: Subject, service: Service) -> None:
     """Wait until the service is healthy and ready; where nobody has said how it answers, see that it stays up."""
     if subject.stack.name != ANY:
         for path in (subject.stack.service.health, subject.stack.service.ready):

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from msb.contract.rules import Sees, Subject, rule
-from msb.contract.service import running
 from msb.image import Entry, Tree
 
 
@@ -34,11 +33,8 @@ def effective_user(subject: Subject) -> Iterator[tuple[str, str]]:
     Example: `MSB202 process 1: runs with uid 0`
     Fix: set the user in the image, and let no entrypoint change it.
     """
-    with running(subject, toolbox=True) as service:
-        status = service.inside.check_output("cat /proc/1/status")
-        uids = next(line.split()[1:] for line in status.splitlines() if line.startswith("Uid:"))
-        if "0" in uids:
-            yield "process 1", "runs with uid 0"
+    if "0" in subject.processes.uids:
+        yield "process 1", "runs with uid 0"
 
 
 @rule(203)
