@@ -44,6 +44,8 @@ RUN = {
     "docker build --tag hello-service .": READMES,
     "docker build .": READMES,
     "docker build --secret id=ca-certificates,src=ca.pem .": READMES,
+    "docker build --build-arg HTTPS_PROXY=http://HOST:PORT .": "test_proxy.py::"
+    "test_deps_asks_the_proxy_that_the_build_names",
     "docker build --target build": "the fixture build_image",
     "docker build --target test .": "`docker buildx bake test` of the READMEs builds the same stage",
     "docker buildx bake": READMES,
