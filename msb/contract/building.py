@@ -70,8 +70,10 @@ def optional_secret(subject: Subject) -> Iterator[tuple[str, str]]:
     Fix: `RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt`, without `required`.
     """
     with _copy(subject) as project, _trusting_base(subject, project) as options:
+        asking = _stages_with_secrets(project)
+        target = [f"--target={asking[0]}"] if len(asking) == 1 else []  # the stages after it ask for nothing
         # A cached step asks for no secret.
-        log = _run_build(subject, project, "--no-cache-filter=deps", *options, _NO_IMAGE)
+        log = _run_build(subject, project, "--no-cache-filter=deps", *target, *options, _NO_IMAGE)
     if log is not None:
         yield "docker build", f"fails without the secret: {_error(log)}"
 
@@ -170,6 +172,13 @@ def _trusting_base(subject: Subject, project: Path) -> Iterator[list[str]]:
         )
         subject.engine.run("build", "--quiet", "--tag", tag, folder)
         yield [f"--build-context={base[1]}=docker-image://{tag}"]
+
+
+def _stages_with_secrets(project: Path) -> list[str]:
+    """The names of the stages with a step that mounts a secret, in the order of the Dockerfile."""
+    text = (project / "Dockerfile").read_text(encoding="utf-8")
+    stages = re.split(r"^FROM .* AS (\S+)$", text, flags=re.MULTILINE)[1:]
+    return [name for name, steps in zip(stages[::2], stages[1::2], strict=True) if "--mount=type=secret" in steps]
 
 
 def _failure(subject: Subject, project: Path) -> str | None:
