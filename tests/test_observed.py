@@ -91,6 +91,7 @@ def test_process_1_serves_or_hands_signals_on_and_leaves_no_zombie(
         (f'{{"time": "{TOKYO:%Y-%m-%dT%H:%M:%S}.5+0900"}}', False),
         (f"{TOKYO:%Y-%m-%d %H:%M:%S},123 INFO started", False),
     ],
+    ids=["Z", "+00:00", "text", "another time", "no time", "+09:00", "+0900", "text of Tokyo"],  # alike in each worker
 )
 def test_the_times_of_a_log_are_utc(tmp_path: Path, line: str, is_utc: bool) -> None:
     assert (found(tmp_path, 611, stack=ANY, session=session(line)) == []) == is_utc
