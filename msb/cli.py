@@ -6,6 +6,8 @@ Each error is one line on standard error, with exit code 2.
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -65,6 +67,7 @@ def contract(
     ] = "",
     sarif: Annotated[str, typer.Option(help="Write SARIF 2.1.0 to this file, or to -.")] = "",
     junit: Annotated[str, typer.Option(help="Write JUnit's XML to this file, or to -.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Seconds after which it ends without a result.")] = 1800,
 ) -> None:
     """Check an image against the contract: one line per finding; exit code 1 on findings, 2 if a rule errored."""
     from msb.contract import exceptions
@@ -83,7 +86,9 @@ def contract(
         run,
         {form: file for form, file in (("json", json), ("sarif", sarif), ("junit", junit)) if file},
     )
-    raise typer.Exit(contract(asked, _engine))
+    with _limited(limit):
+        code = contract(asked, _engine)
+    raise typer.Exit(code)
 
 
 if find_spec("msb.workshop"):
@@ -98,6 +103,26 @@ def _engine() -> engines.Engine:
     if found:
         return found
     raise MsbError("no Docker engine answers: start it, or name a file that `docker save --output image.tar` wrote")
+
+
+@contextmanager
+def _limited(seconds: int) -> Iterator[None]:
+    """End what takes longer with one line and exit code 2. Windows has no timer for that."""
+
+    def end(_: int, __: FrameType | None) -> None:
+        print(f"msb: not finished within {seconds} s: choose rules with --only, or set --limit", file=sys.stderr)
+        raise SystemExit(2)
+
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _end(number: int, _: FrameType | None) -> None:

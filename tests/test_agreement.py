@@ -48,12 +48,12 @@ CONTENTS = {
 FOLDERS = (
     "app", "app/a b", "app/.git", "app/testdata", "app/testdata/__pycache__", "etc", "srv", "srv/node_modules",
     "usr/lib", "usr/lib/site", "usr/lib/site/__pycache__", "usr/lib/site/pip-1.dist-info", "usr/lib/apk/db",
-    "var/lib/dpkg", "var/lib/dpkg/status.d", "var/lib/dpkg/status.d/x",
+    "var/lib/dpkg", "var/lib/dpkg/info", "var/lib/dpkg/status.d", "var/lib/dpkg/status.d/x",
 )  # fmt: skip
 NAMES = (
     "x", "gcc", "ld", "go", "sh", "java", "lua51.so", "x.so.1", "x.c", "x.h", "x.py", "x.pyc", "x.cpython-314.pyc",
     "y.a", "a.map", ".env", ".env.local", "tests", "status", "installed", "Poetry_core.egg-info", "it is=a", "-x",
-    "[gcc", "b\\ c", "x: y", "ü", "\udcff", " lead", "10-uname",
+    "x.postinst", "x:amd64.config", "[gcc", "b\\ c", "x: y", "ü", "\udcff", " lead", "10-uname",
 )  # fmt: skip
 ACCOUNTS = (
     "root:x:0:0::/:/\n",
@@ -82,7 +82,8 @@ links = st.builds(
 )
 trees = st.dictionaries(paths, st.one_of(files, files, links), min_size=1, max_size=12)
 records = st.lists(
-    st.tuples(st.sampled_from(["dpkg", "info", "wheel", "pip", "built"]), st.integers(0, 11), st.booleans()), max_size=8
+    st.tuples(st.sampled_from(["dpkg", "info", "status", "wheel", "pip", "built"]), st.integers(0, 11), st.booleans()),
+    max_size=8,
 )
 allowed = st.lists(st.tuples(st.sampled_from(sorted(VERIFIED)), st.sampled_from(PATTERNS)), max_size=3)
 
@@ -114,6 +115,7 @@ def record(root: Path, kind: str, path: str, right: bool) -> None:
         "wheel": (f'"../../../{path}",sha256={wheel},9\n', "usr/lib/site/x-1.dist-info/RECORD"),
         # pip writes its own record with the line ends of CSV.
         "pip": (f'"../../../{path}",sha256={wheel},9\r\n', "usr/lib/site/pip-1.dist-info/RECORD"),
+        "status": (f"Package: x\n /{path} {md5}\n", "var/lib/dpkg/status.d/libx"),
         "built": (f"{sha.hexdigest()}  {path}\n", "usr/share/built/x.sha256"),
     }[kind]
     (root / place).parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +148,8 @@ def judged(root: Path, contract: Path) -> set[str]:
 @example({"etc/x": Entry(b"", 0o644)}, [], ACCOUNTS[1], True, [])
 @example({"app/testdata/x.c": Entry(b"", 0o644)}, [], ACCOUNTS[0], False, [("MSB107", "/app/testdata")])
 @example({"app/[gcc": Entry(ELF, 0o755)}, [("built", 0, True)], ACCOUNTS[0], False, [("MSB104", "/app/[gcc")])
+@example({"var/lib/dpkg/info/x.postinst": Entry(b"#!/bin/sh\n", 0o755)}, [("status", 0, False)], ACCOUNTS[0], False, [])
+@example({"etc/x": Entry(b"#!/bin/sh\n", 0o755)}, [("status", 0, True)], ACCOUNTS[0], False, [])
 @example({"app/b\\ c": Entry(ELF, 0o755)}, [("dpkg", 0, True)], ACCOUNTS[0], False, [])  # as md5sum escapes it
 @example({"usr/lib/site/x.h": Entry(b"", 0o644)}, [("wheel", 0, True)], ACCOUNTS[0], False, [])
 @example({"usr/lib/site/x": Entry(b"#!/bin/sh\n", 0o755)}, [("pip", 0, True)], ACCOUNTS[0], False, [])

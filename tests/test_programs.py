@@ -3,7 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
-from hashlib import sha256
+from hashlib import md5, sha256
 from pathlib import Path
 
 import pytest
@@ -283,3 +283,32 @@ def test_a_secret_is_found_in_any_layer_line_by_line(found: Found) -> None:
     )
     assert found(402, *layers, secret=secret) == ["a (layer 1): holds the secret"]
     assert found(402, *layers, secret=b"another-secret-of-ours") == []
+
+
+# --- who owns what dpkg keeps without a checksum in md5sums ---
+
+SCRIPT = b"#!/bin/sh\n"
+SUM = md5(SCRIPT, usedforsecurity=False).hexdigest()
+STATUS = f"Package: x\nStatus: install ok installed\nConffiles:\n /etc/cron.daily/x {SUM}\n /etc/old {SUM} obsolete\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "owned"),
+    [
+        ("etc/cron.daily/x", SCRIPT, True),
+        ("etc/old", SCRIPT, True),
+        ("etc/cron.daily/x", SCRIPT + b"curl\n", False),
+        ("etc/cron.daily/y", SCRIPT, False),
+        ("var/lib/dpkg/info/x.postinst", SCRIPT, True),
+        ("var/lib/dpkg/info/x:amd64.config", SCRIPT, True),
+        ("var/lib/dpkg/info/y.postinst", SCRIPT, False),
+        ("var/lib/dpkg/info/x.tool", SCRIPT, False),
+        ("var/lib/dpkg/info/x.postinst", program(), False),
+        ("usr/lib/x.postinst", SCRIPT, False),
+    ],
+)
+def test_configuration_files_and_maintainers_scripts_are_their_packages(
+    found: Found, path: str, content: bytes, owned: bool
+) -> None:
+    status = member("var/lib/dpkg/status", STATUS.encode())
+    assert (found(104, [member(path, content), status]) == []) == owned

@@ -326,6 +326,17 @@ def test_a_signal_ends_it_in_one_line_and_leaves_nothing_in_the_temporary_folder
     assert not list(scratch.iterdir())
 
 
+def test_what_takes_longer_than_its_limit_ends_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    info, _ = member("var/hole")
+    info.size = 4000 << 20
+    path = image(tmp_path / "image.tar", gzip.compress(info.tobuf()) + gzip.compress(bytes(1 << 20)) * 4001)
+    (tmp_path / "scratch").mkdir()
+    result = msb(path, "--limit", "1", env={"TMPDIR": str(tmp_path / "scratch")})
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "msb: not finished within 1 s: choose rules with --only, or set --limit\n"
+    assert not list((tmp_path / "scratch").iterdir())
+
+
 def test_a_reader_that_has_seen_enough_does_not_change_the_verdict(tmp_path: Path) -> None:
     path = image(tmp_path / "image.tar", tar(ACCOUNTS))
     script = f"'{sys.executable}' -m msb contract '{path}' --only MSB101 | true; exit ${{PIPESTATUS[0]}}"

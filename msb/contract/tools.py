@@ -62,9 +62,11 @@ def owned_programs(subject: Subject) -> Iterator[tuple[str, str]]:
     """Every ELF file and every script is owned by a record of its checksum, wherever it is.
 
     Why: scanners see packages, not files; a program that nobody owns is one that nobody patches, and the place where a
-    tool hides under another name. The records are those of Debian packages (md5sums), of Python wheels (RECORD), and of
-    what the build itself compiled, linked or took from its base (usr/share/built/*.sha256). The base's one script that
-    is in no record is named in stacks.toml by its path. Without a stack, the entrypoint's program is the service.
+    tool hides under another name. The records are those of Debian packages (md5sums, and the checksums of configuration
+    files in dpkg's status), of Python wheels (RECORD), and of what the build itself compiled, linked or took from its
+    base (usr/share/built/*.sha256). Scripts of recorded packages in var/lib/dpkg/info are dpkg's own. The base's one
+    script that is in no record is named in stacks.toml by its path. Without a stack, the entrypoint's program is the
+    service.
     Example: `MSB104 usr/lib/libz.so.1: belongs to no package and is in no record of the build`
     Fix: name the file to docker/bundle, which writes its package's record, or one for what the build made.
     """
