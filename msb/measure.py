@@ -51,16 +51,21 @@ class Figure:
 
 
 def commands(dockerfile: str, stage: str) -> list[str]:
-    """Return what a stage does from its source on as shell text, in order: ARG, COPY and RUN, without their options.
+    """Return what a stage does from its source on as shell text: ARG, WORKDIR, COPY and RUN, without their options.
 
-    dockerfile: the file's text; stage: its name. A heredoc comes back as its body, an ARG's default as an export, a
-    COPY from the context as a copy from CONTEXT.
+    dockerfile: the file's text; stage: its name. A heredoc comes back as its body, an ARG's default, which may stand at
+    the top of the file, as an export, a WORKDIR as a change of folder, a COPY from the context as a copy from CONTEXT.
     """
     found = []
+    head = [line for line in dockerfile.partition("\nFROM ")[0].splitlines() if line.startswith("ARG ")]
+    defaults = dict(word.split("=", 1) for line in head for word in shlex.split(line)[1:])
     lines = iter(_cut(dockerfile, stage)[1].splitlines())
     for line in lines:
         if line.startswith("ARG "):
-            found += [f"export {shlex.quote(word)}" for word in shlex.split(line)[1:] if "=" in word]
+            words = [f"{word}={defaults[word]}" if word in defaults else word for word in shlex.split(line)[1:]]
+            found += [f"export {shlex.quote(word)}" for word in words if "=" in word]
+        if line.startswith("WORKDIR "):
+            found.append(f"mkdir -p {line.split()[1]} && cd {line.split()[1]}")
         if line.startswith("COPY ") and "--from=" not in line:
             source, target = line.split()[1:]
             found.append(f"mkdir -p {target} && cp -R {CONTEXT}/{source.rstrip('/')}/. {target}")
