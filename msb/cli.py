@@ -91,6 +91,22 @@ def contract(
     raise typer.Exit(code)
 
 
+@app.command()
+def adopt(
+    path: Annotated[Path, typer.Argument(help="The folder of the project.")] = Path(),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show every file, and write nothing.")] = False,
+) -> None:
+    """Bring the templates' container files to a service that is there; nothing is replaced unless you say so."""
+    if not find_spec("packaging"):
+        raise MsbError(
+            'adopt needs an extra: pip install "msb-templates[adopt] @ git+https://github.com/org/msb-templates"'
+        )
+    from msb import adopt as adopting
+
+    ask = adopting.on_terminal() and not dry_run
+    adopting.adopt(path, dry_run, (lambda question: typer.confirm(question, default=False)) if ask else None)
+
+
 if find_spec("msb.workshop"):
     from msb import workshop
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msb.engine import Engine
 from msb.errors import MsbError
-from msb.stacks import ROOT, Change, Stack
+from msb.stacks import DATA, Change, Stack
 
 
 class BuildError(MsbError):
@@ -40,7 +40,7 @@ def render(stack: Stack, answers: Mapping[str, str], into: Path) -> Path:
     into.mkdir(parents=True, exist_ok=True)
     before = set(into.iterdir())
     command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config", "--output-dir", str(into)]
-    command += ["--directory", f"templates/{stack.name}", str(ROOT)]
+    command += ["--directory", f"templates/{stack.name}", str(DATA.parent)]
     command += [f"{key}={value}" for key, value in answers.items()]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:

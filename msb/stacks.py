@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 """The collection's root folder; of an installed msb, the folder that it is installed in."""
 _PACKED = Path(__file__).with_name("stacks.toml")
 DATA = _PACKED if _PACKED.exists() else ROOT / "stacks.toml"
-"""stacks.toml, which a wheel has inside."""
+"""stacks.toml, which a wheel has inside, with the templates beside it."""
 ANY = "any"
 """The profile that judges an image of which nobody has said the stack."""
 
@@ -193,7 +193,7 @@ class Stack(_Strict):
     @property
     def template(self) -> Path:
         """The template's folder."""
-        return ROOT / "templates" / self.name
+        return DATA.parent / "templates" / self.name
 
     @property
     def benchmarks(self) -> Path:
