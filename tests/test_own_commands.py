@@ -56,6 +56,8 @@ RUN = {
     "test_the_actions_step_checks_an_image_with_the_tool_of_its_own_release",
     "pip install git+https://github.com/org/msb-templates": "test_tool.py::"
     "test_the_wheel_checks_a_saved_image_with_few_dependencies",
+    'uvx --from "msb-templates[adopt] @ git+https://github.com/org/msb-templates" msb adopt': "test_adopt.py::"
+    "test_the_wheel_adopts_without_a_checkout",
     "python -m msb engine --status": "test_cli.py::test_the_status_of_the_engine_is_told_without_changing_it",
     "sh docker/add --upgrade": FETCHES,
     "npm update": FETCHES,
