@@ -66,7 +66,7 @@ def test_all_that_git_tracks_reaches_the_build_but_secrets_and_the_pipelines_own
 
 def test_git_tells_what_it_tracks_and_the_build_does_not_get(engine: Engine, tracked: Path, tmp_path: Path) -> None:
     """By the command that .dockerignore itself names."""
-    command = (tracked / ".dockerignore").read_text().partition("stays out: git ")[2].partition("\n")[0]
+    command = (tracked / ".dockerignore").read_text().partition("are excluded: git ")[2].partition("\n")[0]
     told = set(git(tracked, *command.split()))
     assert told == set(git(tracked, "ls-files")) - arrived(engine, tracked, tmp_path)
 
