@@ -292,15 +292,15 @@ def test_a_third_party_module_builds_the_moment_it_is_added(engine: Engine, copy
 
 @GO
 def test_a_build_with_cgo_brings_its_libraries_and_serves(engine: Engine, copy: Path, tmp_path: Path) -> None:
-    tag, dockerfile = f"{IMAGES}/routes:cgo", copy / "Dockerfile"
-    text = dockerfile.read_text()
-    assert text.count("ENV CGO_ENABLED=0") == 1
-    dockerfile.write_text(text.replace("ENV CGO_ENABLED=0", "ENV CGO_ENABLED=1"))
+    tag, option = f"{IMAGES}/routes:cgo", "--build-arg=CGO=1"
     (copy / "cmd/server/c.go").write_text(
         'package main\n\n// #include <stdlib.h>\nimport "C"\n\nvar _ = C.EXIT_SUCCESS\n'
     )
-    projects.build(engine, copy, tag=tag)
-    with exported(engine, copy, tmp_path) as archive:
+    projects.build(engine, copy, tag=tag, options=(option,))
+    with pytest.raises(projects.BuildError) as refused:
+        projects.build(engine, copy, options=(option, "--platform=linux/arm64", "--output=type=cacheonly"))
+    assert "CGO=1 needs a builder of arm64" in refused.value.log
+    with exported(engine, copy, tmp_path, option) as archive:
         names = archive.getnames()
     assert "var/lib/dpkg/status.d/libc6.md5sums" in names
     assert any(re.fullmatch(r"usr/lib/[^/]+-linux-gnu/libc\.so\.6", name) for name in names)
