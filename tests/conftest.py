@@ -77,8 +77,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     yield
     dearest = sorted(stacks.load().stacks.values(), key=lambda stack: -len(stack.option_sets))
     order = [stack.name for stack in dearest]
-    # A stack and its other option sets would build beside each other what the second can take from the cache.
-    groups = [*order, *(f"{name}, other option sets" for name in order)]
+    # A stack and its other option sets would build beside each other what the second can take from the cache. The
+    # longest of those must not come last, when the other worker has nothing left.
+    others = [f"{name}, other option sets" for name in order]
+    groups = [*order[:2], others[0], *order[2:], *others[1:]]
     items.sort(key=lambda item: groups.index(name) if (name := group(item.nodeid)) in groups else len(groups))
 
 
