@@ -37,7 +37,8 @@ _TIME = re.compile(  # ISO 8601
     r"\b20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d)[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d{1,9})?"
     r"(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?"
 )
-_SAME, _FURTHEST = timedelta(minutes=14), timedelta(hours=15)  # every other zone's offset is between them
+_STEP, _FURTHEST = timedelta(minutes=15), timedelta(hours=15)  # a zone is so many steps away, and less than that
+_AGO = timedelta(minutes=3)  # the session is over that soon: another time in the log says something else
 _ANY_USER = "12345:0"  # as platforms that give every project its own uid do
 
 
@@ -312,7 +313,8 @@ def time_and_text(subject: Subject) -> Iterator[tuple[str, str]]:
         for text in _TIME.findall(line):
             told = datetime.fromisoformat(text)
             away = told.replace(tzinfo=UTC) - now if told.tzinfo is None else told.utcoffset() or timedelta(0)
-            if _SAME < abs(away) < _FURTHEST:
+            steps = round(away / _STEP)
+            if steps and abs(away - steps * _STEP) < _AGO and abs(away) < _FURTHEST:
                 yield "log", f"line {number} has a time that is not UTC: {text}"
     if seen.sent and seen.sent not in _unescaped(seen.answer):
         yield "text", f"{seen.sent} comes back as {seen.answer[:80]}"
