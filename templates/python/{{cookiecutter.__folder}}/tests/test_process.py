@@ -52,7 +52,7 @@ def running(*arguments: str, **variables: object) -> Iterator[tuple[int, subproc
 
 
 def ask(port: int, path: str) -> Any:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request("GET", path, headers={"Connection": "close"})
     return json.load(connection.getresponse())
 
@@ -63,19 +63,22 @@ def test_the_service_starts_serves_and_stops(workers: int) -> None:
         assert ask(port, "/readyz") == {"status": "ok"}
         assert ask(port, "/version") == {"version": "1.2.3", "revision": "unknown"}
         process.send_signal(signal.SIGTERM)
-        lines = [json.loads(line) for line in process.communicate(timeout=5)[0].splitlines()]
+        lines = [json.loads(line) for line in process.communicate(timeout=20)[0].splitlines()]
     assert process.returncode == 0
     assert [line["version"] for line in lines if line["msg"].startswith("started")] == ["1.2.3"] * workers
     assert "stopped" in [line["msg"] for line in lines]
 
 
 SLOW = """
-import sys, time
+import os, pathlib, sys, time
 from app import __main__, main
 create = main.create_app
+def block():
+    pathlib.Path(os.environ["ENTERED"]).touch()
+    time.sleep(60)
 def create_app(*arguments):
     app = create(*arguments)
-    app.get("/blocking")(lambda: time.sleep(8))
+    app.get("/blocking")(block)
     return app
 main.create_app = create_app
 sys.exit(__main__.main())
@@ -85,18 +88,22 @@ sys.exit(__main__.main())
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(("timeout", "signals"), [(0.7, ["SHUTDOWN_TIMEOUT"]), (5, ["first", "a second signal"])])
 def test_a_handler_that_blocks_outlives_neither_the_timeout_nor_a_second_signal(
-    workers: int, timeout: float, signals: list[str]
+    workers: int, timeout: float, signals: list[str], tmp_path: Path
 ) -> None:
+    entered = tmp_path / "entered"
     with (
-        running("-c", SLOW, WORKERS=workers, SHUTDOWN_TIMEOUT=f"{timeout}s") as (port, process),
+        running("-c", SLOW, WORKERS=workers, SHUTDOWN_TIMEOUT=f"{timeout}s", ENTERED=entered) as (port, process),
         socket.create_connection(("127.0.0.1", port)) as waiting,
     ):
         waiting.sendall(b"GET /blocking HTTP/1.1\r\nHost: test\r\n\r\n")
-        time.sleep(0.3)
+        end = time.monotonic() + 20
+        while not entered.exists():
+            assert time.monotonic() < end, "the handler was never entered"
+            time.sleep(0.02)
         for _ in signals:
             process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-        output = process.communicate(timeout=3)[0]
+            time.sleep(0.5)
+        output = process.communicate(timeout=20)[0]
     assert process.returncode == 0
     assert next(line["cause"] for line in map(json.loads, output.splitlines()) if "unfinished" in line) == signals[-1]
 
@@ -105,7 +112,7 @@ def test_a_worker_that_dies_ends_the_service_with_an_error() -> None:
     with running(WORKERS=2) as (_, process):
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGKILL)
-        output = process.communicate(timeout=5)[0]
+        output = process.communicate(timeout=20)[0]
     assert (len(children), process.returncode) == (2, 1)
     assert '"exit_codes": [-9], "memory_kills": ' in output
 
@@ -130,7 +137,7 @@ def test_a_stop_before_the_service_is_up_ends_it() -> None:
             if line.endswith(" json\n"):
                 break
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=5)
+        process.communicate(timeout=20)
     assert process.returncode == 0
 
 

@@ -164,7 +164,7 @@ async def test_stop_cuts_off_what_takes_longer_than_the_timeout(log: Log) -> Non
         service.stop()
         before = asyncio.get_running_loop().time()
         await service.over
-        assert asyncio.get_running_loop().time() - before < 1
+        assert asyncio.get_running_loop().time() - before < 10
     assert "Cancel 1 running task(s)" in str(log())
 
 
@@ -175,7 +175,7 @@ async def test_stop_is_not_held_up_by_a_connection_that_says_nothing() -> None:
         service.stop()
         before = asyncio.get_running_loop().time()
         await service.over
-        assert asyncio.get_running_loop().time() - before < 1
+        assert asyncio.get_running_loop().time() - before < 10
 
 
 async def test_a_head_above_the_limit_is_refused() -> None:
@@ -247,7 +247,7 @@ async def test_a_request_whose_answer_nobody_got_is_logged_so(
         await asyncio.sleep(0.05)
         if lost == "client gone":
             connection.writer.close()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1)
     lines = [(line["status"], line["lost"]) for line in log() if line["msg"] == "request"]
     assert lines == [(status, lost)]
 
