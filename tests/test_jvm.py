@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import socket
+import urllib.request
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +14,16 @@ from conftest import IMAGES
 
 from msb import measure
 from msb import project as projects
-from msb.contract import Subject
+from msb.contract import RULES, Sees, Subject, check
 from msb.contract.service import running
 from msb.engine import Engine, Output
 from msb.image import Image, images
-from msb.stacks import Stack
+from msb.stacks import ROOT, Matrix, Stack
 
 pytestmark = pytest.mark.parametrize("stack", ["jvm"], indirect=True, scope="session")
 
 Ask = Callable[..., Output]
+DEPENDENCIES = ROOT / "tests" / "dependencies" / "jvm"
 OUT_OF_MEMORY = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
 DEVELOPERS = re.compile(
     r"jdk\.(compiler|jartool|javadoc|jconsole|jdeps|jlink|jpackage|jshell|jstatd|jcmd|hotspot\.agent)"
@@ -354,6 +357,28 @@ def test_two_builds_of_one_source_differ_in_the_aot_cache_alone(engine: Engine, 
 
 
 # --- what its owner does with it ---
+
+
+def test_a_service_with_a_database_processors_and_machine_code_builds_serves_and_keeps_the_contract(
+    engine: Engine, matrix: Matrix, stack: Stack, project: Path, tmp_path: Path
+) -> None:
+    """The AOT cache is trained without the database; the migrations run at the start."""
+    copy = projects.copy(project, tmp_path / project.name)
+    shutil.copytree(DEPENDENCIES / "src", copy / "src", dirs_exist_ok=True)
+    pom, start = copy / "pom.xml", "  <dependencies>\n"
+    pom.write_text(pom.read_text().replace(start, start + (DEPENDENCIES / "dependencies.xml").read_text(), 1))
+    tag = f"{IMAGES}/jvm:dependencies"
+    projects.build(engine, copy, tag=tag)
+    files = {code for code, rule in RULES.items() if not rule.needs and rule.sees in (Sees.TREE, Sees.LAYERS)}
+    with Image(engine, tag) as image:
+        subject = Subject(engine, stack, matrix.contract, image)
+        assert [str(finding) for finding in check(subject, files - {"MSB501"}).findings] == []
+        database, code = "jdbc:h2:mem:books", "/tmp:exec"  # noqa: S108 as the README says of machine code
+        with running(subject, locked=True, envs={"SPRING_DATASOURCE_URL": database}, tmpfs=[code]) as service:
+            address = f"http://{service.address}:{service.port}"
+            urllib.request.urlopen(f"{address}/books?title=Emma", data=b"", timeout=30).close()  # noqa: S310 of this machine
+            assert json.loads(service.get("/books?part=mm").body) == [{"id": 1, "title": "Emma"}]
+            assert json.loads(service.get("/native").body) == {"sqlite": "3.50.3", "zstd": "hello", "snappy": "hello"}
 
 
 def test_a_service_with_options_for_java_serves_and_a_debugger_can_attach(subject: Subject) -> None:

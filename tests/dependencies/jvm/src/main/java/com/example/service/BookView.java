@@ -1,0 +1,3 @@
+package com.example.service;
+
+record BookView(Long id, String title) {}
