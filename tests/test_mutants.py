@@ -90,7 +90,7 @@ def debug_base(stack: Stack) -> str:
 
 
 def says(stages: str) -> dict[str, list[str]]:
-    """What the findings of a mutant have to say, where the rule could speak for another reason: an error at start."""
+    """What the findings of each mutant have to say: its rule could fail for another reason."""
     return {name: [line[8:].lstrip("/") for line in lines.splitlines()] for lines, name in SAYS.findall(stages)}
 
 
@@ -165,6 +165,11 @@ def test_every_rule_has_a_mutant_and_every_mutant_a_rule() -> None:
     assert {code for code, *_ in COVERED} == set(RULES)
 
 
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_mutant_has_a_text_that_its_finding_must_hold(name: str) -> None:
+    assert sorted(says(dockerfile(name))) == sorted(IMAGES[name])
+
+
 @pytest.fixture(scope="session")
 def judged(
     engine: Engine, matrix: Matrix, stack: Stack, mutants: dict[str, str], request: pytest.FixtureRequest
@@ -193,7 +198,7 @@ def test_a_spoiled_image_is_caught_by_its_rule(
     verdict = judged(name).verdicts[code(name)]
     assert verdict.status is Status.FAILED, f"{verdict.status}: {verdict.reason}"
     found = [str(finding) for finding in verdict.findings]
-    assert [text for text in says(filled).get(name, []) if not any(text in line for line in found)] == [], found
+    assert [text for text in says(filled)[name] if not any(text in line for line in found)] == [], found
     record_property(PROPERTY, (code(name), stack.name, "default", name))
 
 
