@@ -97,7 +97,7 @@ def adopt(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show every file, and write nothing.")] = False,
 ) -> None:
     """Bring the templates' container files to a service that is there; nothing is replaced unless you say so."""
-    if not find_spec("packaging"):
+    if not all(map(find_spec, ("cookiecutter", "packaging"))):
         raise MsbError(
             'adopt needs an extra: pip install "msb-templates[adopt] @ git+https://github.com/org/msb-templates"'
         )

@@ -14,7 +14,7 @@ from conftest import IMAGES
 
 from msb import measure
 from msb import project as projects
-from msb.contract import RULES, Sees, Subject, check
+from msb.contract import RULES, Sees, Status, Subject, check
 from msb.contract.service import running
 from msb.engine import Engine, Output
 from msb.image import Image, images
@@ -372,7 +372,8 @@ def test_a_service_with_a_database_processors_and_machine_code_builds_serves_and
     files = {code for code, rule in RULES.items() if not rule.needs and rule.sees in (Sees.TREE, Sees.LAYERS)}
     with Image(engine, tag) as image:
         subject = Subject(engine, stack, matrix.contract, image)
-        assert [str(finding) for finding in check(subject, files - {"MSB501"}).findings] == []
+        result = check(subject, files - {"MSB501"})
+        assert ([str(finding) for finding in result.findings], result.having(Status.ERRORED)) == ([], [])
         database, code = "jdbc:h2:mem:books", "/tmp:exec"  # noqa: S108 as the README says of machine code
         with running(subject, locked=True, envs={"SPRING_DATASOURCE_URL": database}, tmpfs=[code]) as service:
             address = f"http://{service.address}:{service.port}"

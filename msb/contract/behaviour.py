@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from msb.contract.load import load
-from msb.contract.observed import holding
+from msb.contract.observed import PATIENCE, holding
 from msb.contract.rules import Sees, Subject, rule
 from msb.contract.service import Service, StartError, ready, running
 from msb.errors import SkippedError
@@ -27,7 +27,6 @@ _WARMING = 15.0  # seconds that it may take
 _REFUSING = 20.0  # seconds in which a service that refuses its configuration has ended, on a busy machine too
 CLIENTS = 50
 """Keep-alive clients that load the service while it stops."""
-_PATIENCE = 6  # seconds before a stop that hangs is ended with SIGKILL
 _HEALTH: dict[str, Any] = {"health_interval": 1, "health_timeout": 1, "health_retries": 1, "health_start_period": 0}
 _MEMORY = "512m"  # what the service has, and what the look from inside takes all of
 _ENDING = 5.0  # seconds in which a container whose service the kernel ended has ended
@@ -38,7 +37,7 @@ _TIME = re.compile(  # ISO 8601
     r"(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?"
 )
 _STEP, _FURTHEST = timedelta(minutes=15), timedelta(hours=15)  # a zone is so many steps away, and less than that
-_AGO = timedelta(minutes=3)  # the session is over that soon: another time in the log says something else
+_AGO = timedelta(minutes=3)  # a session is shorter: a time further from a zone's says something else
 _ANY_USER = "12345:0"  # as platforms that give every project its own uid do
 
 
@@ -72,9 +71,9 @@ def stop_under_load(subject: Subject, **options: Any) -> Stop:
         in_flight = _InFlight(service, subject)
         seen.stopping()
         start = datetime.now(UTC)
-        stop = service.stop(_PATIENCE)
+        stop = service.stop(PATIENCE)
         in_flight.finish(after=0.7)
-        stop.wait(timeout=_PATIENCE + 10)
+        stop.wait(timeout=PATIENCE + 10)
         state = service.state["State"]
     # The engine's own time of the end: what it takes to clean up after the process is not the service's.
     seconds = (datetime.fromisoformat(state["FinishedAt"]) - start).total_seconds()
@@ -308,11 +307,10 @@ def time_and_text(subject: Subject) -> Iterator[tuple[str, str]]:
     if name and not re.search(r"utf-?8", image.env[name], re.IGNORECASE):
         yield f"env {name}", f"is {image.env[name]}, not C.UTF-8"
     seen = subject.session
-    now = datetime.now(UTC)
     for number, line in enumerate(seen.lines, 1):
         for text in _TIME.findall(line):
             told = datetime.fromisoformat(text)
-            away = told.replace(tzinfo=UTC) - now if told.tzinfo is None else told.utcoffset() or timedelta(0)
+            away = told.replace(tzinfo=UTC) - seen.at if told.tzinfo is None else told.utcoffset() or timedelta(0)
             steps = round(away / _STEP)
             if steps and abs(away - steps * _STEP) < _AGO and abs(away) < _FURTHEST:
                 yield "log", f"line {number} has a time that is not UTC: {text}"

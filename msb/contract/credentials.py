@@ -113,7 +113,9 @@ def build_secret(subject: Subject) -> Iterator[tuple[str, str]]:
         try:
             options = ("--output=type=cacheonly",)
             projects.build(subject.engine, copy, target="search", options=options, secret=secret)
-        except projects.BuildError:
+        except projects.BuildError as error:
+            if not re.search(r"^ > \[(?:\S+ )?search ", error.log, re.MULTILINE):
+                raise  # it could not look
             yield "build stage", "holds the secret in a layer: mount it, never copy it"
 
 

@@ -5,7 +5,8 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from msb.contract.rules import Subject
@@ -28,7 +29,7 @@ class Session:
 
     lines: of the log; request_id: the one that the request carried, or "" where no stack says what to ask;
     written: absolute paths that were made, changed or deleted, without the folders that they are in;
-    sent, answer: what was posted as text and what came back, or "" where nothing can be posted.
+    sent, answer: what was posted as text and what came back, or "" where nothing can be posted; at: when it ended.
     """
 
     lines: list[str]
@@ -36,6 +37,7 @@ class Session:
     written: list[str]
     sent: str = ""
     answer: str = ""
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True)
