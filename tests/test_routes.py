@@ -102,6 +102,16 @@ def test_a_fault_that_only_the_linter_sees_fails_the_build(engine: Engine, stack
     assert linted.name in failure.value.log
 
 
+@GO
+def test_a_file_that_gofmt_would_change_fails_the_build_with_the_difference(engine: Engine, copy: Path) -> None:
+    (copy / "internal" / "notes" / "wide.go").write_text("package notes\n\nfunc  wide() {}\n")
+    with pytest.raises(projects.BuildError) as failure:
+        projects.build(engine, copy, target="test")
+    assert re.search(r"^ > \[test ", failure.value.log, re.MULTILINE)
+    assert "internal/notes/wide.go" in failure.value.log
+    assert "+func wide() {}" in failure.value.log
+
+
 @pytest.mark.parametrize(
     ("targets", "tag"), [((), "0.0.0-dev"), (("debug",), "debug"), (("test",), None)], ids=["default", "debug", "test"]
 )
