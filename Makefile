@@ -11,7 +11,7 @@ go := GOTOOLCHAIN=local GOFLAGS= $(run)/go
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help setup demo test check quick lint ruff types scripts workflows prose copies fix sync docs wheel lock clean
+.PHONY: help setup demo test check quick lint ruff types scripts workflows prose copies fix sync docs report wheel lock clean
 
 help: ## list the targets
 	sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -19,8 +19,8 @@ help: ## list the targets
 setup: ## make the virtual environment
 	tools/venv.sh
 
-demo: setup ## from cookiecutter to a checked image, with a report (STACK=go OPTIONS=default)
-	$(run)/python -m msb demo --stack $(STACK) --options $(OPTIONS)
+demo: setup ## from cookiecutter to a checked image, with a report (STACK=go OPTIONS=default RESULTS=results.json)
+	$(run)/python -m msb demo --stack $(STACK) --options $(OPTIONS) $(if $(RESULTS),--results $(RESULTS))
 
 # Two workers, the slowest stacks first; each has one stack at a time (tests/conftest.py).
 test: lint ## everything: lint, rendering, images, contract
@@ -30,7 +30,7 @@ check: setup ## what needs no engine: lint, rendering, hooks
 	$(MAKE) --no-print-directory --jobs 3 --output-sync=target quick $(linters)
 
 quick: setup
-	$(run)/python -m pytest -q -n 2 -m "not engine"
+	$(run)/python -m pytest -q -n 2 -m "not engine and not browser"
 
 lint: setup
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(linters)
@@ -56,18 +56,21 @@ prose: setup
 	$(run)/python -m codespell_lib --dictionary - --dictionary tools/words.txt --regex "\b(?i:$$phrases)\b|[\w'’-]+" .
 
 copies: setup
-	$(MAKE) --no-print-directory sync docs CHECK=1
+	$(MAKE) --no-print-directory sync docs report CHECK=1
 
 fix: setup ## format, and fix what the linters can fix
 	$(run)/ruff check --quiet --fix .
 	$(run)/ruff format --quiet .
-	$(MAKE) --no-print-directory sync docs
+	$(MAKE) --no-print-directory sync docs report
 
 sync: setup ## copy common/ and hooks/ into the templates (CHECK=1 only compares)
 	$(run)/python -m msb sync $(if $(CHECK),--check)
 
 docs: setup ## write docs/contract.md from the rules (CHECK=1 only compares)
 	$(run)/python -m msb docs $(if $(CHECK),--check)
+
+report: setup ## draw docs/results.json, and write its tables into the documents (CHECK=1 only compares)
+	$(run)/python -m msb report $(if $(CHECK),--check)
 
 wheel: setup ## build the tool that people install, into dist/
 	$(run)/uv build --quiet --wheel

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
-from msb import bases, measure, stacks
+from msb import bases, measure, results, stacks
 from msb import project as projects
 from msb.console import console, step
 from msb.contract import Sees, Status, Subject, check
@@ -27,17 +27,23 @@ from msb.stacks import OptionSet, Stack
 
 SCANS = {"tree and metadata": ((Sees.TREE, Sees.METADATA), 2.0), "layer": ((Sees.LAYERS,), 5.0)}
 """Seconds that the rules of some sets may take together for one image."""
+RENDERING, STOP = 0.5, 2
+"""Seconds that rendering and a stop may take."""
 MARKER = ".made-by-msb-demo"
 """The empty file that tells a folder of the demo's own, which it may delete, from a person's."""
 
 
-def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], output: Path) -> int:
-    """Run all steps for one option set of `stack`, print the report, and return the exit code.
+def demo(
+    stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], output: Path, file: Path | None = None
+) -> int:
+    """Run all steps for one option set of `stack`, print the report, write the results, and return the exit code.
 
     engine_of: finds an engine, or installs and starts one; output: the folder for the generated project, new, empty or
-    of an earlier demo. Exit code 0 when every rule holds, and every figure that is not a time; else 1. Raises MsbError
-    when it cannot go on.
+    of an earlier demo; file: where the results go, by default a file in that folder. Exit code 0 when every rule holds,
+    and every figure that is not a time; else 1. Raises MsbError when it cannot go on.
     """
+    if file:
+        results.check(file)
     clear(output)
     engine = engine_of()
     engine.need_disk()
@@ -46,6 +52,7 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
         project, rendering = _render(stack, options, output)
     report = Report(stack.title, project, origins, f"msb-demo/{stack.name}:runtime")
     stages = _build(engine, stack, project, report)
+    report.tools = results.versions(engine, stack, stages)
     peers = _peers(engine, stack, project)
     with ExitStack() as entered, tempfile.TemporaryDirectory(prefix="msb-demo-") as work:
         kept = {name: entered.enter_context(Image(engine, stages[name])) for name in ("runtime", "build", "twin")}
@@ -68,7 +75,17 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
             scan = [each for each in result.verdicts.values() if each.rule.sees in sets and not each.rule.needs]
             seconds = sum(verdict.seconds for verdict in scan)
             report.figures.append(
-                Figure(f"scan by the {name} rules", f"{seconds:.2f} s", f"{bar:.0f} s", seconds < bar, timed=True)
+                Figure(
+                    f"scan by the {name} rules",
+                    f"{seconds:.2f} s",
+                    f"{bar:.0f} s",
+                    seconds < bar,
+                    timed=True,
+                    key=f"{name} scan",
+                    number=seconds,
+                    unit="s",
+                    limit=bar,
+                )
             )
         with step("Stopping under load"):
             report.figures.append(_stop(subject))
@@ -86,6 +103,9 @@ def demo(stack: Stack, options: OptionSet, engine_of: Callable[[], Engine], outp
             report.figures.append(measure.test_edit(engine, stack, project, Path(work)))
             report.figures.append(measure.edited_layers(subject))
     show(report)
+    written = file or output / "results.json"
+    results.add(written, engine, stack, options.name, report)
+    console.print(f"results           {written}", soft_wrap=True)
     return 1 if report.broken else 0
 
 
@@ -106,15 +126,15 @@ def clear(output: Path) -> None:
         ) from error
 
 
-def left_behind(subject: Subject, tree: Tree) -> str:
-    """Say what of a stage the runtime image must not have: its build tools, shells and the like, and headers."""
+def left_behind(subject: Subject, tree: Tree) -> dict[str, int]:
+    """Count what of a stage the runtime image must not have: build tools, shells and the like, and source files."""
     names = {entry.name for entry in tree if (real := tree.resolve(entry.path)) and real.program}
     counts = {
         "build tools": sum(bool(subject.tools.match(name)) for name in names),
         "shells, package managers and network clients": sum(bool(subject.footholds.match(name)) for name in names),
         "source files": sum(bool(subject.sources.match(entry.name)) for entry in tree if entry.kind == "file"),
     }
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
+    return {what: count for what, count in counts.items() if count}
 
 
 def _weighed(row: StageRow, subject: Subject, kept: Image | None, tag: str) -> StageRow:
@@ -136,7 +156,17 @@ def _render(stack: Stack, options: OptionSet, output: Path) -> tuple[Path, Figur
             )  # fmt: skip
             seconds.append(time.monotonic() - start)
     median = statistics.median(seconds)
-    figure = Figure("rendering, hooks included", f"{median:.2f} s", "0.5 s", median < 0.5, timed=True)
+    figure = Figure(
+        "rendering, hooks included",
+        f"{median:.2f} s",
+        f"{RENDERING} s",
+        median < RENDERING,
+        timed=True,
+        key="rendering",
+        number=median,
+        unit="s",
+        limit=RENDERING,
+    )
     return projects.render(stack, options.answers, output), figure
 
 
@@ -150,7 +180,7 @@ def _build(engine: Engine, stack: Stack, project: Path, report: Report) -> dict[
         tag = f"msb-demo/{stack.name}:{name}"
         with step(f"Building stage {name}"):
             built = projects.build(engine, project, tag=tag, target=name)
-        report.stages.append(StageRow(name, built.seconds, 0, ""))
+        report.stages.append(StageRow(name, built.seconds, 0, {}))
         tags[name] = tag
     twin = f"msb-demo/{stack.name}:twin"
     with step("Building the single-stage twin"):
@@ -185,7 +215,17 @@ def _stop(subject: Subject) -> Figure:
     stop = stop_under_load(subject)
     failed = sum(stop.failures.values())
     value = f"{stop.seconds:.2f} s, {failed} of {stop.answered + failed:,} requests failed"
-    return Figure(f"stop while {CLIENTS} clients load it", value, "2 s, none", stop.seconds < 2 and not failed)
+    return Figure(
+        f"stop while {CLIENTS} clients load it",
+        value,
+        f"{STOP} s, none",
+        stop.seconds < STOP and not failed,
+        key="stop",
+        number=stop.seconds,
+        unit="s",
+        limit=STOP,
+        measured={"failed requests": failed, "requests": stop.answered + failed},
+    )
 
 
 def _serve(subject: Subject) -> None:

@@ -11,12 +11,12 @@ from msb.measure import Figure
 
 @dataclass(frozen=True)
 class StageRow:
-    """One stage: seconds of its own build step, uncompressed bytes, and what of it the runtime image lacks."""
+    """One stage: seconds of its own build step, uncompressed bytes, and how much it has of what must not ship."""
 
     name: str
     seconds: float
     bytes: int
-    left: str
+    left: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Report:
     project: Path
     bases: dict[str, str]
     image: str
+    tools: dict[str, str] = field(default_factory=dict)
     runtime_bytes: int = 0
     twin_bytes: int = 0
     stages: list[StageRow] = field(default_factory=list)
@@ -90,6 +91,11 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
 
 
+def percent(share: float) -> str:
+    """Return a share as a percentage, with a decimal where it is small."""
+    return (f"{share:.1%}" if share < 0.1 else f"{share:.0%}").replace("%", " %")
+
+
 def _stages(report: Report) -> Table:
     table = _table(f"{report.stack}: stages (uncompressed)")
     table.add_column("stage")
@@ -97,7 +103,8 @@ def _stages(report: Report) -> Table:
     table.add_column("seconds", justify="right")
     table.add_column("what stays behind")
     for row in report.stages:
-        table.add_row(row.name, megabytes(row.bytes), f"{row.seconds:.1f}", row.left)
+        left = ", ".join(f"{count:,} {what}" for what, count in row.left.items()) or "nothing"
+        table.add_row(row.name, megabytes(row.bytes), f"{row.seconds:.1f}", left)
     return table
 
 

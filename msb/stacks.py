@@ -168,8 +168,8 @@ class Edits(_Strict):
 class Stack(_Strict):
     """One stack: its folder, option sets, permitted names, bases, budget, service and what it is compared with.
 
-    `parts`: what it cuts from its bases; `peers`: how many times the start of a peer its own may take, where that is
-    not measure.START.
+    `versions`: how each language tool tells its version, as a stage and the command there; `parts`: what it cuts from
+    its bases; `peers`: how many times the start of a peer its own may take, where that is not measure.START.
     """
 
     name: str
@@ -187,6 +187,7 @@ class Stack(_Strict):
     service: Service
     edits: Edits
     compare: Compare | None = None
+    versions: dict[str, Annotated[list[str], Field(min_length=2)]] = Field(default_factory=dict)
     parts: list[Part] = Field(default_factory=list)
     peers: dict[str, float] = Field(default_factory=dict)
 

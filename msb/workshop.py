@@ -29,13 +29,16 @@ def demo(
     stack: StackOption = "go",
     options: Annotated[str, typer.Option(help="The name of the option set in stacks.toml.")] = "default",
     output: Annotated[Path | None, typer.Option(help="The folder for the project; by default, one in .demo.")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="The file for the results; by default, results.json in the output folder.")
+    ] = None,
 ) -> None:
-    """Render a stack, build its image, run it, check it against the contract, and print a report."""
+    """Render a stack, build its image, run it, check it against the contract, and print and write a report."""
     from msb.demo import demo
 
     chosen = stacks.load().stack(stack)
     folder = output or stacks.ROOT / ".demo" / f"{chosen.name}-{options}"
-    raise typer.Exit(demo(chosen, chosen.option_set(options), ensure_engine, folder))
+    raise typer.Exit(demo(chosen, chosen.option_set(options), ensure_engine, folder, results))
 
 
 @app.command()
@@ -79,16 +82,31 @@ def sync(check: CheckOption = False) -> None:
 
 @app.command()
 def docs(check: CheckOption = False) -> None:
-    """Write docs/contract.md from the rules' docstrings, and the schema of the contract's JSON."""
-    from msb import outputs
+    """Write docs/contract.md from the rules' docstrings, and the schemas of the JSON of the contract and the demo."""
+    from msb import outputs, results
     from msb.contract import reference
 
     folder = stacks.ROOT / "docs"
-    pages = {folder / "contract.md": reference(), folder / "contract.schema.json": outputs.schema()}
-    stale = [page for page, text in pages.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
-    for page in [] if check else stale:
-        page.write_text(pages[page], encoding="utf-8", newline="\n")
-    _report(stale, check, "make docs")
+    pages = {
+        folder / "contract.md": reference(),
+        folder / "contract.schema.json": outputs.schema(),
+        folder / "results.schema.json": results.schema(),
+    }
+    _write(pages, check, "make docs")
+
+
+@app.command()
+def report(check: CheckOption = False) -> None:
+    """Draw the pictures of docs/results.json, and write its tables into the documents."""
+    from msb import results, tables
+    from msb.pictures import pictures
+
+    found = results.read()
+    folder = stacks.ROOT / "docs"
+    pages = {folder / "pictures" / name: text for name, text in pictures(found).items()}
+    for page in (stacks.ROOT / "README.md", folder / "ko" / "README.md", folder / "measured.md"):
+        pages[page] = tables.filled(page.read_text(encoding="utf-8"), found)
+    _write(pages, check, "make report")
 
 
 @app.command()
@@ -114,6 +132,14 @@ def matrix(
         if options.build is True
     ]
     print(json.dumps({"include": rows}))
+
+
+def _write(pages: dict[Path, str], check: bool, remedy: str) -> None:
+    stale = [page for page, text in pages.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
+    for page in [] if check else stale:
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(pages[page], encoding="utf-8", newline="\n")
+    _report(stale, check, remedy)
 
 
 def _report(differences: list[Path], check: bool, remedy: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import covered
 import pytest
 from jinja2 import Environment
+from playwright.sync_api import Browser, sync_playwright
 from pytest_cookies.plugin import Cookies
 from xdist.scheduler import LoadScopeScheduling
 
@@ -66,14 +67,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups | Non
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Mark every test that uses the engine, however indirectly, so that `make check` can leave it out.
+    """Mark every test that uses the engine or the browser, however indirectly, so that `make check` can leave it out.
 
     The tests of a group run together, the dearest groups first. Pytest's own order (which this one follows) goes back
     and forth between the stacks where a test has a second parameter.
     """
     for item in items:
-        if "engine" in getattr(item, "fixturenames", ()):
-            item.add_marker("engine")
+        for needed in {"engine", "browser"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(needed)
     yield
     dearest = sorted(stacks.load().stacks.values(), key=lambda stack: -len(stack.option_sets))
     order = [stack.name for stack in dearest]
@@ -133,6 +134,17 @@ def matrix() -> Matrix:
 @pytest.fixture(scope="session", params=list(stacks.load().stacks))
 def stack(request: pytest.FixtureRequest, matrix: Matrix) -> Stack:
     return matrix.stack(request.param)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The distribution's Chromium, headless."""
+    chromium = install.program("chromium", "fonts-dejavu-core")
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
+        yield browser
+        browser.close()
 
 
 def remove(engine: Engine, tags: Collection[str]) -> None:

@@ -48,7 +48,7 @@ def anchors(path: Path) -> set[str]:
 
 def rows(text: str, header: str) -> list[list[str]]:
     """Return the body cells of the table whose header line starts with `header`."""
-    lines = text[text.index(header) :].split("\n\n")[0].splitlines()[2:]
+    lines = re.findall(r"^\|.*$", text[text.index(header) :].split("\n\n")[0], re.M)[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 

@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import http.client
 import json
-import os
 import re
 import socket
 import subprocess
@@ -17,14 +16,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from msb import project as projects
 from msb.contract import Subject
 from msb.contract.service import Answer, Service, running
 from msb.engine import Engine
 from msb.image import Image
-from msb.install import program
 from msb.stacks import ROOT, Matrix, Stack
 
 pytestmark = pytest.mark.parametrize("stack", ["node-nginx"], indirect=True, scope="session")
@@ -478,17 +476,6 @@ def test_two_builds_of_one_source_have_one_digest(engine: Engine, generated: Pat
 
 
 # --- in a browser ---
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The distribution's Chromium, headless."""
-    chromium = program("chromium", "fonts-dejavu-core")
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
-        yield browser
-        browser.close()
 
 
 class Visit:

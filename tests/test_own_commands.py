@@ -65,6 +65,7 @@ RUN = {
     "make setup": HERE,
     "make sync": HERE,
     "make docs": HERE,
+    "make report": HERE,
     "make fix": HERE,
     "make wheel": HERE,
     "make clean": HERE,
@@ -74,6 +75,7 @@ RUN = {
     "make test": TESTS,
     "make demo": DEMO,
     "make demo STACK=go": DEMO,
+    "make demo STACK=go RESULTS=docs/results.json": DEMO,
     # the workflows
     'make demo STACK="$STACK" OPTIONS="$OPTIONS"': DEMO,
     'uv python install "$VERSION"': GITHUB,
