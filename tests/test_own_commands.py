@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import test_updates
 import yaml
 from conftest import bake
 from pytest_cookies.plugin import Cookies
@@ -17,8 +18,10 @@ from test_documents import DOCUMENTS, FILES
 from msb import stacks
 from msb.stacks import ROOT
 
-INSTRUCTIONS = [path for path in DOCUMENTS if path.name not in {"CHANGELOG.md", "decisions.md"}]
-"""What tells its reader what to do, not what was done."""
+INSTRUCTIONS = [
+    path for path in DOCUMENTS if path.name not in {"CHANGELOG.md", "decisions.md"} and path.parent.name != "recipes"
+]
+"""What tells its reader what to do, not what was done; test_recipes.py runs every command of a recipe."""
 WORKFLOWS = sorted(path for path in FILES if path.is_relative_to(ROOT / ".github") and path.suffix == ".yml")
 PROGRAMS = r"make|npm|pip|uvx|cookiecutter|git|python3? -m|sh \S+/\S+|docker (?:build|buildx|compose|run)|\.venv/\S+"
 SPAN = rf"(?:{PROGRAMS}) .+"
@@ -58,6 +61,14 @@ RUN = {
     "test_the_wheel_checks_a_saved_image_with_few_dependencies",
     'uvx --from "msb-templates[adopt] @ git+https://github.com/org/msb-templates" msb adopt': "test_adopt.py::"
     "test_the_wheel_adopts_without_a_checkout",
+    **dict.fromkeys(
+        (line for block in (test_updates.CREATE, test_updates.UPDATE) for line in block.splitlines()),
+        "test_updates.py::test_cruft_updates_what_is_not_edited_and_leaves_a_conflict_to_the_owner",
+    ),
+    **dict.fromkeys(
+        (line for block in (test_updates.BRANCH, test_updates.MERGE) for line in block.splitlines()),
+        "test_updates.py::test_git_and_cookiecutter_alone_do_the_same",
+    ),
     "python -m msb engine --status": "test_cli.py::test_the_status_of_the_engine_is_told_without_changing_it",
     "sh docker/add --upgrade": FETCHES,
     "npm update": FETCHES,
