@@ -27,6 +27,7 @@ _TARGETS = {
     "maven:3.9-eclipse-temurin-25-noble": "maven",
     "nginx:1.30-trixie": "nginx",
     "node:26-trixie-slim": "node",
+    "postgres:17-trixie": "postgres",
     "python:3.14-slim-trixie": "python VERSION=3.14 SUITE=forky",
     "python:3.13-slim-trixie": "python VERSION=3.13 SUITE=trixie",
 }

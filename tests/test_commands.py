@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import clients
@@ -106,6 +106,15 @@ def variables(request: pytest.FixtureRequest, engine: Engine) -> dict[str, str]:
     return clients.newest(engine) if request.param == "newest" else {}
 
 
+def on_this_network(command: Command) -> Command:
+    """The command, with what `docker run` needs to fetch packages behind a proxy that intercepts TLS."""
+    if not (projects.ca_bundle() and FETCHES.match(command.text)):
+        return command
+    # Behind such a proxy Go's checksum database need not answer either.
+    options = "docker run --env SSL_CERT_FILE=/src/ca.pem --env GOSUMDB=off "
+    return replace(command, text=command.text.replace("docker run ", options, 1))
+
+
 class Terminal:
     """A person's terminal in a project's folder."""
 
@@ -192,12 +201,7 @@ def test_every_command_of_the_generated_readme_does_what_it_says(
         for command in commands((folder / "README.md").read_text(encoding="utf-8")):
             if not_run(command) or not (ca or BUILDS.match(command.text)):
                 continue
-            if intercepted and FETCHES.match(command.text):
-                # Behind such a proxy Go's checksum database need not answer either.
-                options = "docker run --env SSL_CERT_FILE=/src/ca.pem --env GOSUMDB=off "
-                text = command.text.replace("docker run ", options, 1)
-                command = Command(text, command.printed, command.lasting)
-            terminal.run(command)
+            terminal.run(on_this_network(command))
 
 
 def test_a_prompt_is_answered_once_however_often_it_is_drawn(tmp_path: Path) -> None:

@@ -62,20 +62,20 @@ async def test_a_body_is_checked_before_it_is_stored(
         assert answer.json()["detail"]
 
 
-def test_a_full_store_forgets_its_oldest_note() -> None:
+async def test_a_full_store_forgets_its_oldest_note() -> None:
     store = Store(2)
-    oldest = store.add("one")
-    store.add("two")
-    store.add("three")
-    assert [note.text for note in store.all()] == ["three", "two"]
-    assert store.get(oldest.id) is None
+    oldest = await store.add("one")
+    await store.add("two")
+    await store.add("three")
+    assert [note.text for note in await store.all()] == ["three", "two"]
+    assert await store.get(oldest.id) is None
 
 
-def test_a_deleted_note_is_gone_and_the_others_stay() -> None:
+async def test_a_deleted_note_is_gone_and_the_others_stay() -> None:
     store = Store(3)
-    store.add("one")
-    middle = store.add("two")
-    store.add("three")
-    assert store.delete(middle.id)
-    assert not store.delete(middle.id)
-    assert [note.text for note in store.all()] == ["three", "one"]
+    await store.add("one")
+    middle = await store.add("two")
+    await store.add("three")
+    assert await store.delete(middle.id)
+    assert not await store.delete(middle.id)
+    assert [note.text for note in await store.all()] == ["three", "one"]

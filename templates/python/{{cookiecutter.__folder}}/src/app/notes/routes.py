@@ -37,24 +37,24 @@ def routes(store: Store) -> APIRouter:
 
     @router.get("")
     async def list_notes() -> Notes:
-        return Notes(notes=store.all())
+        return Notes(notes=await store.all())
 
     @router.post("", status_code=201)
     async def create_note(draft: Draft, response: Response) -> Note:
-        note = store.add(draft.text)
+        note = await store.add(draft.text)
         response.headers["Location"] = f"{PATH}/{note.id}"
         return note
 
     @router.get("/{identifier}")
     async def get_note(identifier: str) -> Note:
-        note = store.get(identifier)
+        note = await store.get(identifier)
         if note is None:
             raise _not_found(identifier)
         return note
 
     @router.delete("/{identifier}", status_code=204)
     async def delete_note(identifier: str) -> None:
-        if not store.delete(identifier):
+        if not await store.delete(identifier):
             raise _not_found(identifier)
 
     return router

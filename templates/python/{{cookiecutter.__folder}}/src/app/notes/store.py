@@ -16,13 +16,16 @@ class Note(BaseModel):
 
 
 class Store:
-    """The newest notes, at most `capacity`; it needs no lock, as only the event loop's thread uses it."""
+    """The newest notes, at most `capacity`; it needs no lock, as only the event loop's thread uses it.
+
+    Its methods are coroutines, so that a database can take its place.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._notes: OrderedDict[str, Note] = OrderedDict()
 
-    def add(self, text: str) -> Note:
+    async def add(self, text: str) -> Note:
         """Store text as a new note, and forget the oldest one when the store is full."""
         note = Note(id=str(uuid.uuid4()), text=text, created_at=datetime.now(UTC))
         self._notes[note.id] = note
@@ -30,14 +33,14 @@ class Store:
             self._notes.popitem(last=False)
         return note
 
-    def all(self) -> list[Note]:
+    async def all(self) -> list[Note]:
         """Return the notes, newest first."""
         return list(reversed(self._notes.values()))
 
-    def get(self, identifier: str) -> Note | None:
+    async def get(self, identifier: str) -> Note | None:
         """Return the note with this id, or None."""
         return self._notes.get(identifier)
 
-    def delete(self, identifier: str) -> bool:
+    async def delete(self, identifier: str) -> bool:
         """Remove the note with this id; return whether there was one."""
         return self._notes.pop(identifier, None) is not None
