@@ -95,6 +95,7 @@ def contract(
 def adopt(
     path: Annotated[Path, typer.Argument(help="The folder of the project.")] = Path(),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show every file, and write nothing.")] = False,
+    module: Annotated[str, typer.Option(help="The Maven module or the workspace that serves, by its folder.")] = "",
 ) -> None:
     """Bring the templates' container files to a service that is there; nothing is replaced unless you say so."""
     if not all(map(find_spec, ("cookiecutter", "packaging"))):
@@ -104,7 +105,8 @@ def adopt(
     from msb import adopt as adopting
 
     ask = adopting.on_terminal() and not dry_run
-    adopting.adopt(path, dry_run, (lambda question: typer.confirm(question, default=False)) if ask else None)
+    confirm = (lambda question: typer.confirm(question, default=False)) if ask else None
+    adopting.adopt(path, dry_run, confirm, module)
 
 
 if find_spec("msb.workshop"):

@@ -8,6 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,6 +23,7 @@ from conftest import IMAGES
 
 from msb import adopt as adopting
 from msb import project as projects
+from msb import stacks
 from msb.engine import Engine
 from msb.errors import MsbError
 from msb.stacks import ROOT
@@ -113,6 +117,54 @@ public class Ledger {
     }
 }
 """
+
+
+def module(name: str, dependencies: str, build: str = "") -> str:
+    return f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <parent><groupId>demo</groupId><artifactId>ledger</artifactId><version>1.2.3</version></parent>
+  <artifactId>{name}</artifactId>
+  <dependencies>{dependencies}</dependencies>
+  {build}
+</project>
+"""
+
+
+SPRING = "<plugin><groupId>org.springframework.boot</groupId><artifactId>spring-boot-maven-plugin</artifactId></plugin>"
+STARTER = "<groupId>org.springframework.boot</groupId><artifactId>spring-boot-starter-web</artifactId>"
+CORE = "<groupId>demo</groupId><artifactId>core</artifactId><version>1.2.3</version>"
+MODULES: Files = {
+    "pom.xml": """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <parent>
+    <groupId>org.springframework.boot</groupId><artifactId>spring-boot-starter-parent</artifactId>
+    <version>3.5.8</version><relativePath/>
+  </parent>
+  <groupId>demo</groupId><artifactId>ledger</artifactId><version>1.2.3</version>
+  <packaging>pom</packaging>
+  <modules><module>core</module><module>web</module></modules>
+  <properties><java.version>21</java.version></properties>
+</project>
+""",
+    "core/pom.xml": module("core", ""),
+    "core/src/main/java/demo/core/Core.java": """package demo.core;
+
+public class Core {
+    public static String name() {
+        return "core";
+    }
+}
+""",
+    "web/pom.xml": module(
+        "web",
+        f"<dependency>{CORE}</dependency><dependency>{STARTER}</dependency>",
+        f"<build><plugins>{SPRING}</plugins></build>",
+    ),
+    "web/src/main/java/demo/Ledger.java": APPLICATION.replace(
+        "SpringApplication.run", "System.out.println(demo.core.Core.name());\n        SpringApplication.run"
+    ),
+    "web/src/main/resources/application.properties": "server.port=${PORT:8081}\n",
+}
 JVM: Files = {"pom.xml": pom(), "src/main/java/demo/Ledger.java": APPLICATION}
 
 # What is found: the shape's files, what of the Dockerfile's ARGs and of the answers must be so.
@@ -215,6 +267,28 @@ SHAPES: dict[str, tuple[Files, Files]] = {
             "OUTPUT": "dist", "__hashed": "/_astro/", "_fallback": '""',
         },
     ),
+    "node, npm workspaces": (
+        {
+            "package.json": json.dumps({"name": "acme", "private": True, "workspaces": ["apps/*", "packages/*"]}),
+            "package-lock.json": LOCK,
+            "apps/web/package.json": site(["vite", "@acme/ui"], {"build": "vite build", "test": "vitest run"}),
+            "apps/api/package.json": site(["express"], {"build": "tsc"}, name="@acme/api"),
+            "packages/ui/package.json": site(["@acme/tokens"], {"build": "tsc"}, name="@acme/ui"),
+            "packages/tokens/package.json": site([], {"build": "tsc"}, name="@acme/tokens"),
+        },
+        {
+            "BUILD": "npm run build --workspace packages/tokens && npm run build --workspace packages/ui"
+            " && npm run build --workspace apps/web",
+            "TEST": "npm run test --workspace apps/web", "OUTPUT": "apps/web/dist", "project_slug": "shop",
+        },
+    ),
+    "node, pnpm workspaces": (
+        {
+            "package.json": '{"name": "acme"}', "pnpm-lock.yaml": "lockfileVersion: '9.0'\n",
+            "pnpm-workspace.yaml": "packages:\n  - 'apps/*'\n", "apps/web/package.json": VITE,
+        },
+        {"BUILD": "pnpm --filter @acme/shop run build", "OUTPUT": "apps/web/dist"},
+    ),
     "node, bun": (
         {"package.json": VITE, "bun.lock": "{}"},
         {"INSTALL": "npm install --global bun@1 && bun install --frozen-lockfile", "BUILD": "bun run build"},
@@ -249,8 +323,16 @@ SHAPES: dict[str, tuple[Files, Files]] = {
         },
         {"TEST": "mvn --offline test -Djvm=/jre/opt/java/bin/java", "__port": "9090"},
     ),
+    "jvm, several modules": (
+        MODULES,
+        {
+            "BUILD": "mvn --offline package --projects web --also-make -Dmaven.test.skip=true",
+            "JAR": "web/target/*.jar", "__port": "8081", "project_name": "web",
+        },
+    ),
 }  # fmt: skip
-WHOLE = {"Go": GO, "JVM": JVM, "Site": {
+UNPROBED = {stack.name for stack in stacks.load().stacks.values() if stack.service.unprobed}
+WHOLE = {"Go": GO, "JVM": MODULES, "Site": {
     "package.json": site([], {"build": "mkdir dist && cp index.html dist"}, dependencies={}), "package-lock.json": LOCK,
     "index.html": "<!doctype html><title>Shop</title>\n",
 }, "Python": FLASK}  # fmt: skip
@@ -300,7 +382,9 @@ def test_what_is_found_stands_in_the_block_at_the_top_and_nowhere_else(shape: st
     template = path.read_text(encoding="utf-8")
     text = adopting.dockerfile_of(found, template)
     before, after = (set(lines.splitlines()) for lines in (template, text))
-    assert all(re.match(r"ARG |(RUN |    )--mount=type=bind,source=", line) for line in after - before)
+    probing = r"|    (CGO_ENABLED=0 |go build )|    sh .* /app/probe$|HEALTHCHECK "
+    places = r"ARG |(RUN |    )--mount=type=bind,source=" + probing * (found.probe is not None)
+    assert all(re.match(places, line) for line in after - before)
     for value in found.args.values():
         assert re.sub(r'([\\"$])', r"\\\1", value) in text
 
@@ -319,12 +403,23 @@ def test_what_is_found_stands_in_the_block_at_the_top_and_nowhere_else(shape: st
         (GO | {"go.mod": "module x\nreplace y => ../y\n"}, "go.mod: replace => ../y is outside of the folder"),
         ({"pom.xml": "<project"}, "pom.xml: is not XML"),
         ({"pom.xml": pom(more="<packaging>war</packaging>")}, "pom.xml:13: packaging is war"),
-        ({"pom.xml": pom(more="<modules><module>a</module></modules>")}, "pom.xml:13: has modules"),
+        (
+            MODULES | {"web/pom.xml": module("web", "")},
+            "name the one that serves, for example msb adopt --module core (there are core, web)",
+        ),
+        (
+            {"pom.xml": pom(more="<modules><module>a</module></modules>")},
+            "pom.xml:13: the module a/pom.xml is not in this folder",
+        ),
         ({"pom.xml": pom("2.7.18")}, "pom.xml: Spring Boot 2.7.18 is older than 3.3"),
         ({"pom.xml": "<project/>"}, "pom.xml: is no Spring Boot service"),
         ({"build.gradle.kts": ""}, "build.gradle.kts: builds with Gradle"),
         ({"package.json": "{"}, "package.json: is not JSON"),
         ({"package.json": site(["express"], {"build": "tsc"})}, "package.json: express serves by itself"),
+        (
+            {"package.json": '{"workspaces": ["*"]}', "a/package.json": VITE, "b/package.json": VITE},
+            "package.json: 2 workspaces are sites: name one, for example msb adopt --module a (there are a, b)",
+        ),
         ({"package.json": site(["next"], {"build": "next build"})}, "Next.js serves by itself without output"),
         ({"package.json": site(["vite"], {})}, "package.json: has no script `build`"),
         ({"pyproject.toml": "["}, "pyproject.toml: is not TOML"),
@@ -374,6 +469,31 @@ def test_what_is_not_known_is_told_with_the_place_to_say_it(files: Files, line: 
     assert line in told(adopting.detect(write(tmp_path, files)))
 
 
+@pytest.mark.parametrize(
+    ("files", "module", "line"),
+    [
+        (MODULES, "core", "core/pom.xml: lacks spring-boot-maven-plugin"),
+        (MODULES, "api", "api: is no module of pom.xml: name one of core, web"),
+        ({"package.json": VITE}, "web", "web: is no workspace of package.json: name one of none"),
+        (GO, "cmd", "cmd: go.mod has no modules to choose from"),
+    ],
+)
+def test_a_module_that_cannot_serve_is_refused_by_its_name(
+    files: Files, module: str, line: str, tmp_path: Path
+) -> None:
+    with pytest.raises(MsbError, match=re.escape(line)):
+        adopting.detect(write(tmp_path, files), module)
+
+
+def test_the_owner_names_the_module_on_the_command_line(tmp_path: Path) -> None:
+    files = {"package.json": '{"workspaces": ["*"]}', "a/package.json": VITE, "b/package.json": VITE}
+    folder = write(tmp_path, files)
+    command = [sys.executable, "-m", "msb", "adopt", str(folder), "--module", "b"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert " OUTPUT=b/dist" in (folder / "Dockerfile").read_text()
+
+
 def test_the_place_is_a_file_and_the_line_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(tmp_path, GO | {"cmd/cron/main.go": SERVER})
     adopting.adopt(folder)
@@ -416,7 +536,9 @@ def test_a_second_run_changes_nothing(adopted: Path, capsys: pytest.CaptureFixtu
     before = snapshot(adopted)
     capsys.readouterr()
     adopting.adopt(adopted, confirm=lambda question: pytest.fail(question))
-    assert "every file is there already" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "every file is there already" in printed
+    assert "also there" not in printed
     assert snapshot(adopted) == before
 
 
@@ -488,7 +610,7 @@ def test_the_wheel_adopts_without_a_checkout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("service", WHOLE)
-def test_an_adopted_service_builds_and_keeps_the_contract(engine: Engine, service: str, tmp_path: Path) -> None:
+def test_an_adopted_service_builds_serves_and_keeps_the_contract(engine: Engine, service: str, tmp_path: Path) -> None:
     """As the workflow that came with it asks."""
     folder = write(tmp_path / "service", WHOLE[service])
     adopting.adopt(folder)
@@ -498,6 +620,39 @@ def test_an_adopted_service_builds_and_keeps_the_contract(engine: Engine, servic
     command += ["--waivers", str(folder / "docker" / "contract.txt")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    safe = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+    container = engine.run("run", "--detach", "--publish-all", *safe, tag).stdout.strip()
+    try:
+        port = engine.run("port", container).stdout.split()[-1].rpartition(":")[2]
+        assert answers(port), engine.run("logs", container, check=False)
+        assert settled(engine, container) == ("running" if stack in UNPROBED else "healthy")
+    finally:
+        engine.run("rm", "--force", container)
+
+
+def answers(port: str) -> bool:
+    """Whether something speaks HTTP on this port within a minute of its start."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return True
+    return False
+
+
+def settled(engine: Engine, container: str) -> str:
+    """A container's health after its start, or its state where it has no health check."""
+    state = "{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}"
+    end = time.monotonic() + 60
+    while (now := engine.run("inspect", "--format", state, container).stdout.strip()) == "starting":
+        assert time.monotonic() < end, "neither healthy nor unhealthy"
+        time.sleep(0.2)
+    return now
 
 
 # --- what the Python stack's SERVICE and PROBE may be ---

@@ -23,16 +23,24 @@ MANIFESTS: dict[str, Callable[[Project], Found]] = {
 }
 
 
-def detect(folder: Path) -> Found:
-    """Read the project in `folder`; raise MsbError when it is none that a template fits, with the reason."""
+def detect(folder: Path, module: str = "") -> Found:
+    """Read the project in `folder`; raise MsbError when it is none that a template fits, with the reason.
+
+    module: the part that serves, relative to the folder, in a project of several modules or workspaces.
+    """
     if not folder.is_dir():
         raise MsbError(f"{folder}: is not a folder: name the one of your project, for example msb adopt ./orders")
-    project = Project(folder)
+    project = Project(folder, module)
     manifest = next((name for name in MANIFESTS if name in project), None)
     if not manifest:
         raise MsbError(
             f"{folder}: has no manifest that msb knows: one of {', '.join(MANIFESTS)}; for a service "
             "in a sub-folder, name that folder"
+        )
+    if module and MANIFESTS[manifest] not in (jvm.read, node.read):
+        raise MsbError(
+            f"{module}: {manifest} has no modules to choose from: --module is for those of Maven and the workspaces of "
+            "npm, pnpm, yarn and bun; for a service in a sub-folder, name that folder"
         )
     found = MANIFESTS[manifest](project)
     _common(project, found)

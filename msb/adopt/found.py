@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from msb.errors import MsbError
 
@@ -21,6 +21,7 @@ _SKIPPED = {
     "__pycache__",
     "site-packages",
 }
+_HEALTH = re.compile(r"""["'](?:GET )?(/?(?:api/)?(?:healthz?|livez|health/live|_health|ping|up)/?)["']""")
 _LICENCES = {"MIT": "MIT License|MIT", "Apache-2.0": "Apache License", "BSD-3-Clause": "Neither the name of"}
 
 
@@ -38,8 +39,9 @@ class Found:
     """A project in the terms of one template.
 
     answers: to its questions, and values of its private variables. args: defaults of the ARGs at the top of the
-    Dockerfile. mounts: for a manifest that the template's Dockerfile mounts, those of the project. probed: whether the
-    HEALTHCHECK stays. says: one line for people.
+    Dockerfile. mounts: for a manifest that the template's Dockerfile mounts, those of the project. probe: the path that
+    a small program beside the service asks for its health, "" for a connection, None where the template's HEALTHCHECK
+    stays. says: one line for people.
     """
 
     stack: str
@@ -47,7 +49,7 @@ class Found:
     answers: dict[str, str] = field(default_factory=dict)
     args: dict[str, str] = field(default_factory=dict)
     mounts: dict[str, list[str]] = field(default_factory=dict)
-    probed: bool = True
+    probe: str | None = None
     notes: list[Note] = field(default_factory=list)
 
     def note(self, file: str, token: str, text: str) -> None:
@@ -56,10 +58,11 @@ class Found:
 
 
 class Project:
-    """The files of a project."""
+    """The files of a project. module: the part of it that serves, as its owner names it, or ""."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, module: str = "") -> None:
         self.folder = folder
+        self.module = PurePosixPath(module).as_posix() if module else ""
 
     def __contains__(self, name: str) -> bool:
         return (self.folder / name).is_file()
@@ -99,6 +102,12 @@ class Project:
             self.text(".git/config") + "\n",
         )
         return "/".join(match.groups()).lower() if match else ""
+
+
+def health_path(texts: Iterable[str]) -> str:
+    """The path for health that the sources name, or ""."""
+    paths = [match[1] for text in texts for match in _HEALTH.finditer(text)]
+    return "/" + min(paths, key=lambda path: ("health" not in path, len(path))).lstrip("/") if paths else ""
 
 
 def port_of(text: str, pattern: str) -> str:

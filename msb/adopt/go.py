@@ -3,7 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
-from msb.adopt.found import Found, Project, port_of
+from msb.adopt.found import Found, Project, health_path, port_of
 from msb.errors import MsbError
 
 BUILDER = (1, 27)
@@ -25,7 +25,7 @@ def read(project: Project) -> Found:
     version = _field(manifest, "go") or "1.0"
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) > BUILDER:
         raise MsbError(f"go.mod: go {version} is newer than the builder's {'.'.join(map(str, BUILDER))}")
-    files = list(project.files(".go"))
+    files = [name for name in project.files(".go") if name != "docker/probe.go"]  # adopt's own
     sources = {name: project.text(name) for name in files if not name.endswith("_test.go")}
     _refuse_cgo(manifest, sources)
     mains = sorted({str(PurePosixPath(name).parent) for name, text in sources.items() if _is_main(text)})
@@ -41,14 +41,15 @@ def read(project: Project) -> Found:
         found.note("Dockerfile", "ARG MAIN=", f"MAIN, the command that serves: also there: {others}")
     found.args["TEST"] = "go test -race ./..." if len(files) > len(sources) else "echo 'no tests'"
     own = "".join(text for name, text in sources.items() if str(PurePosixPath(name).parent) == main)
-    found.probed = '"healthcheck"' in own
-    if not found.probed:
-        found.note(
-            "Dockerfile",
-            "USER 65532",
-            "a health check: the service has no command that asks, such as `server healthcheck`; with "
-            'one, HEALTHCHECK CMD ["/app/server", "healthcheck"]',
-        )
+    if '"healthcheck"' not in own:
+        found.probe = health_path(sources.values())
+        if not found.probe:
+            found.note(
+                "Dockerfile",
+                "HEALTHCHECK",
+                "the path that tells the service's health: none was found, so a connection is enough; with one, "
+                'CMD ["/app/probe", "/healthz"]',
+            )
     _port(found, own, "".join(sources.values()))
     _manifests(project, found, manifest)
     for name, text in sources.items():
@@ -112,12 +113,12 @@ def _port(found: Found, own: str, every: str) -> None:
     patterns = (r'"[\w.]*:(\d{2,5})"', r"(?i)port\D{1,20}(\d{4,5})\b")
     port = next(filter(None, (port_of(text, pattern) for pattern in patterns for text in (own, every))), "")
     found.answers["port"] = port or "8080"
-    named = re.search(r'"((?:[A-Z0-9]+_)*(?:PORT|ADDR|ADDRESS|LISTEN))"', every)
+    named = re.search(r'"((?:[A-Z0-9]+_)*(?:PORT|ADDR|ADDRESS|LISTEN)(?:_NUMBER)?)"', every)
     if named and named[1] != "PORT":
         found.note(
             "Dockerfile",
             "ENV PORT=",
-            f"the address: the service reads it from {named[1]}, not from PORT: set that in the place of PORT",
+            f"the address: the service reads it from {named[1]}, not from PORT: set that too, beside PORT",
         )
     elif not port:
         found.note("Dockerfile", "ENV PORT=", "the port: none was found in the sources, so 8080 stands there")

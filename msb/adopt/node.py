@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from msb.adopt.found import Found, Project
@@ -9,6 +10,7 @@ from msb.errors import MsbError
 
 NODE = "26"
 """The builder's, in the template."""
+FRAMEWORKS = {"next", "astro", "@sveltejs/kit", "@angular/core", "@vue/cli-service", "react-scripts", "vite"}
 SERVERS = {"express", "fastify", "koa", "@nestjs/core", "@hapi/hapi", "nuxt", "@remix-run/node"}
 QUIET = {"cypress": "CYPRESS_INSTALL_BINARY=0", "puppeteer": "PUPPETEER_SKIP_DOWNLOAD=1"}
 """Packages that fetch a browser while they are installed, and what stops them."""
@@ -17,29 +19,48 @@ PAGES = '""'
 """No page for unknown paths: each page of the site is a file."""
 
 
+RUNS = {
+    "npm": "npm run {script} --workspace {folder}",
+    "pnpm": "pnpm --filter {name} run {script}",
+    "yarn": "yarn workspace {name} run {script}",
+    "bun": "bun run --filter {name} {script}",
+}
+"""How each manager runs a script of one workspace."""
+
+
 def read(project: Project) -> Found:
-    """Read a site; raise MsbError where it is a server, or no folder of files comes out of its build."""
-    try:
-        package = json.loads(project.text("package.json"))
-    except json.JSONDecodeError as error:
-        raise MsbError(f"package.json: is not JSON: {error}") from error
-    packages = {**package.get("devDependencies", {}), **package.get("dependencies", {})}
+    """Read a site, also one that is a workspace among others; raise MsbError where it is a server or makes no files."""
+    root = _package(project, "package.json")
+    members = _members(project, root)
+    folder = _site_among(project, members)
+    site = Project(project.folder / folder) if folder else project
+    package = members.get(folder, root)
+    packages = _packages(package)
     found = Found("node-nginx")
-    framework = _framework(project, found, package, packages)
-    manager = _manager(project, found, package, packages)
+    framework = _framework(site, found, package, packages)
+    found.args["OUTPUT"] = f"{folder}/{found.args['OUTPUT']}".lstrip("/")
+    manager = _manager(project, found, root, {**_packages(root), **packages}, members)
     scripts = package.get("scripts", {})
     build = next((name for name in ("build", "build:prod", "generate") if name in scripts), "")
     if not build:
-        raise MsbError('package.json: has no script `build`, for example "build": "vite build"')
-    found.args["BUILD"] = f"{manager} run {build}"
-    _test(found, manager, scripts)
-    _environment(project, found)
+        file = f"{folder}/package.json".lstrip("/")
+        raise MsbError(f'{file}: has no script `build`, for example "build": "vite build"')
+
+    def run(script: str, where: str) -> str:
+        name = members.get(where, {}).get("name", where)
+        return RUNS[manager].format(script=script, folder=where, name=name) if where else f"{manager} run {script}"
+
+    first = [run("build", where) for where in _needed(members, folder) if "build" in members[where].get("scripts", {})]
+    found.args["BUILD"] = " && ".join([*first, run(build, folder)])
+    _test(found, scripts, lambda script: run(script, folder))
+    _environment(site, found)
     found.answers |= {
         "project_name": str(package.get("name", "")).rpartition("/")[2],
         "description": str(package.get("description", "")),
         "license": project.licence(str(package.get("license", ""))), "port": "8080",
         "framework": "next" if framework == "Next.js" else "react",
     }  # fmt: skip
+    package = root
     asked = re.search(
         r"\d+",
         project.text(project.first(".nvmrc", ".node-version")) or str(package.get("engines", {}).get("node", "")),
@@ -60,6 +81,73 @@ def read(project: Project) -> Found:
     )
     found.says = f"{framework} with {manager}: `{found.args['BUILD']}` makes {found.args['OUTPUT']}"
     return found
+
+
+# --- which package is the site ---
+
+
+def _package(project: Project, file: str) -> dict[str, Any]:
+    try:
+        package = json.loads(project.text(file))
+    except json.JSONDecodeError as error:
+        raise MsbError(f"{file}: is not JSON: {error}") from error
+    return package if isinstance(package, dict) else {}
+
+
+def _packages(package: dict[str, Any]) -> dict[str, Any]:
+    return {**package.get("devDependencies", {}), **package.get("dependencies", {})}
+
+
+def _members(project: Project, root: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The workspaces beside the root, by their folders."""
+    globs = root.get("workspaces", [])
+    globs = globs.get("packages", []) if isinstance(globs, dict) else globs
+    listed = project.text("pnpm-workspace.yaml").partition("packages:")[2]
+    globs = [*globs, *re.findall(r"^\s*-\s*[\"']?([\w@*./-]+)", listed, re.M)]
+    folders = {
+        path.parent.relative_to(project.folder).as_posix()
+        for one in globs
+        for path in project.folder.glob(f"{one.removeprefix('./')}/package.json")
+        if "node_modules" not in path.parts
+    }
+    return {folder: _package(project, f"{folder}/package.json") for folder in sorted(folders)}
+
+
+def _site_among(project: Project, members: dict[str, dict[str, Any]]) -> str:
+    """The workspace that is the site: the one that its owner names, or the only one that a framework builds."""
+    if project.module:
+        if project.module not in members:
+            raise MsbError(
+                f"{project.module}: is no workspace of package.json: name one of {', '.join(members) or 'none'}; a "
+                "folder with a lock file of its own is adopted by itself"
+            )
+        return project.module
+    sites = [
+        folder for folder, package in members.items()
+        if FRAMEWORKS & _packages(package).keys() and "build" in package.get("scripts", {})
+        and not SERVERS & _packages(package).keys()
+    ]  # fmt: skip
+    if len(sites) > 1:
+        raise MsbError(
+            f"package.json: {len(sites)} workspaces are sites: name one, for example msb adopt --module {sites[0]} "
+            f"(there are {', '.join(sites)})"
+        )
+    return "".join(sites)
+
+
+def _needed(members: dict[str, dict[str, Any]], folder: str) -> list[str]:
+    """The workspaces that one depends on, and theirs, in the order in which they have to be built."""
+    folders = {str(package.get("name", "")): where for where, package in members.items()}
+    order: list[str] = []
+
+    def visit(where: str, path: tuple[str, ...]) -> None:
+        for name in _packages(members.get(where, {})):
+            if (inner := folders.get(name, "")) and inner not in (*order, *path):
+                visit(inner, (*path, inner))
+                order.append(inner)
+
+    visit(folder, (folder,))
+    return order
 
 
 # --- what comes out ---
@@ -155,7 +243,13 @@ def _angular(project: Project) -> str:
 # --- how the packages come ---
 
 
-def _manager(project: Project, found: Found, package: dict[str, Any], packages: dict[str, Any]) -> str:
+def _manager(
+    project: Project,
+    found: Found,
+    package: dict[str, Any],
+    packages: dict[str, Any],
+    members: dict[str, dict[str, Any]],
+) -> str:
     """Say how the packages are installed, by the lock file, and what the install reads; return the manager's name."""
     declared = re.match(r"(npm|pnpm|yarn|bun)@(\d[\w.-]*)", str(package.get("packageManager", "")))
     lock = project.first(
@@ -195,26 +289,7 @@ def _manager(project: Project, found: Found, package: dict[str, Any], packages: 
     if quiet := [quiet for name, quiet in QUIET.items() if name in packages]:
         found.args["INSTALL"] = f"export {' '.join(quiet)} && {install}"
     files += [folder for folder in ("patches", ".yarn/patches") if (project.folder / folder).is_dir()]
-    members = package.get("workspaces", [])
-    members = members.get("packages", []) if isinstance(members, dict) else members
-    members = [
-        *members,
-        *re.findall(r"^\s*-\s*[\"']?([\w@*./-]+)", project.text("pnpm-workspace.yaml").partition("packages:")[2], re.M),
-    ]
-    inner = sorted(
-        {
-            path.relative_to(project.folder).as_posix()
-            for one in members
-            for path in project.folder.glob(f"{one.removeprefix('./')}/package.json")
-            if "node_modules" not in path.parts
-        }
-    )
-    if inner:
-        found.note(
-            "Dockerfile",
-            "BUILD=",
-            "a workspace: BUILD and OUTPUT are those of the folder above its members; name the member that is the site",
-        )
+    inner = [f"{folder}/package.json" for folder in members]
     found.mounts |= {"package-lock.json": files + inner} if files or inner else {"package-lock.json": []}
     for hook in ("preinstall", "install", "postinstall", "prepare"):
         command = package.get("scripts", {}).get(hook, "")
@@ -228,7 +303,7 @@ def _manager(project: Project, found: Found, package: dict[str, Any], packages: 
     return manager
 
 
-def _test(found: Found, manager: str, scripts: dict[str, str]) -> None:
+def _test(found: Found, scripts: dict[str, str], run: Callable[[str], str]) -> None:
     name = next(
         (
             name
@@ -247,7 +322,7 @@ def _test(found: Found, manager: str, scripts: dict[str, str]) -> None:
             f"TEST, what must pass: the script `{name}` wants a browser, which the builder does not have",
         )
     else:
-        found.args["TEST"] = f"{manager} run {name}"
+        found.args["TEST"] = run(name)
 
 
 def _environment(project: Project, found: Found) -> None:

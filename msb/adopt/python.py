@@ -10,7 +10,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from msb import stacks
-from msb.adopt.found import Found, Project
+from msb.adopt.found import Found, Project, health_path
 from msb.errors import MsbError
 
 VERSIONS = ("3.14", "3.13")
@@ -28,7 +28,6 @@ DEVELOPERS = (
 NO_MODULES = {"setup.py", "conftest.py", "noxfile.py", "tasks.py", "fabfile.py", "gunicorn.conf.py"}
 NO_PACKAGES = {"tests", "test", "docs", "doc", "docker", "examples", "benchmarks", "scripts"}
 DATA = ("templates", "static", "locale")
-HEALTH = re.compile(r"""["'](/?(?:api/)?(?:healthz?|livez|health/live|_health|ping|up)/?)["']""")
 
 
 def read(project: Project) -> Found:
@@ -337,11 +336,8 @@ def _server(found: Found, packages: set[str], wsgi: str, asgi: str, development:
 
 
 def _probe(project: Project, found: Found, modules: dict[str, str]) -> None:
-    paths = [match[1] for text in modules.values() for match in HEALTH.finditer(text)]
-    found.args["PROBE"] = (
-        "/" + min(paths, key=lambda path: ("health" not in path, len(path))).lstrip("/") if paths else ""
-    )
-    if not paths:
+    found.args["PROBE"] = health_path(modules.values())
+    if not found.args["PROBE"]:
         found.note(
             "Dockerfile",
             "ARG SERVICE=",

@@ -23,7 +23,9 @@ FILES = (
     "go.sum",
 )
 """What adopt brings: names, and folders with all that is in them. go.sum, which the build mounts, is empty."""
-UNPROBED = "allow MSB304 /health?check the service has no command that asks for its health\n"
+
+PROBE = """    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \\
+    go build -trimpath -ldflags="-s -w -buildid=" -o /out/app/probe docker/probe.go"""
 
 
 def render(found: Found) -> dict[str, tuple[bytes, bool]]:
@@ -49,13 +51,13 @@ def render(found: Found) -> dict[str, tuple[bytes, bool]]:
         }
     dockerfile = files["Dockerfile"][0].decode()
     files["Dockerfile"] = dockerfile_of(found, dockerfile).encode(), False
-    if not found.probed:
-        files["docker/contract.txt"] = files["docker/contract.txt"][0] + UNPROBED.encode(), False
+    if found.probe is not None:
+        files["docker/probe.go"] = Path(__file__).with_name("probe.go").read_bytes(), False
     return files
 
 
 def dockerfile_of(found: Found, text: str) -> str:
-    """Put what was found into a rendered Dockerfile: its ARGs, the manifests that it mounts, no health check."""
+    """Put what was found into a rendered Dockerfile: its ARGs, the manifests that it mounts, a probe of its own."""
     for name, value in found.args.items():
         default = re.search(rf'^ARG (?:.* )?{name}=("(?:[^"\\]|\\.)*"|\S*)', text, re.M)
         if not default:
@@ -69,7 +71,17 @@ def dockerfile_of(found: Found, text: str) -> str:
             raise MsbError(f"the template of {found.stack} mounts no {name}: please report it")
         lines = [f"{mount[2]}{each}{mount[3]}{each} \\\n" for each in manifests]
         text = text[: mount.start()] + mount[1] * bool(lines) + "    ".join(lines) + text[mount.end() :]
-    return text if found.probed else re.sub(r"^HEALTHCHECK .*\n", "", text, flags=re.M)
+    return text if found.probe is None else _probing(text, found.probe)
+
+
+def _probing(text: str, path: str) -> str:
+    """Let the Go template's Dockerfile build docker/probe.go beside the service, and ask by it."""
+    text, found = re.subn(r'(-o /out/app/server "\$MAIN")\n', lambda match: f"{match[1]} && \\\n{PROBE}\n", text)
+    if not found:
+        raise MsbError("the template of go has no step that builds /app/server: please report it")
+    text = text.replace("sh /tmp/bundle /app/server", "sh /tmp/bundle /app/server /app/probe")
+    command = ", ".join(f'"{word}"' for word in ("/app/probe", path) if word)
+    return re.sub(r'(?<=CMD )\["/app/server", "healthcheck"\]', f"[{command}]", text)
 
 
 def _quoted(value: str) -> str:

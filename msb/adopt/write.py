@@ -14,13 +14,13 @@ COMPOSE = ("compose.yml", "docker-compose.yaml", "docker-compose.yml")
 """Other names of a compose file, in whose place compose.yaml would come."""
 
 
-def adopt(folder: Path, dry_run: bool = False, confirm: Callable[[str], bool] | None = None) -> None:
+def adopt(folder: Path, dry_run: bool = False, confirm: Callable[[str], bool] | None = None, module: str = "") -> None:
     """Bring the container files to the project in `folder`, and print what was done and what is not known.
 
-    confirm: asks whether a file that differs may be replaced; without it, such files stay. Raises MsbError, before
-    anything is written, for a project that no template fits.
+    confirm: asks whether a file that differs may be replaced; without it, such files stay. module: as in detect().
+    Raises MsbError, before anything is written, for a project that no template fits.
     """
-    found = detect(folder)
+    found = detect(folder, module)
     files = render(found)
     print(found.says)
     conflicts = [name for name in COMPOSE if (folder / name).exists()]
