@@ -11,7 +11,7 @@ go := GOTOOLCHAIN=local GOFLAGS= $(run)/go
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help setup demo test check quick lint ruff types scripts workflows prose copies fix sync docs report wheel lock clean
+.PHONY: help setup demo test check quick lint ruff types scripts workflows prose copies fix sync docs report site wheel lock clean
 
 help: ## list the targets
 	sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -72,6 +72,10 @@ docs: setup ## write docs/contract.md from the rules (CHECK=1 only compares)
 report: setup ## draw docs/results.json, and write its tables into the documents (CHECK=1 only compares)
 	$(run)/python -m msb report $(if $(CHECK),--check)
 
+site: setup ## build the documentation site into .out/site
+	$(run)/python -m msb site
+	$(run)/zensical build --strict --clean
+
 wheel: setup ## build the tool that people install, into dist/
 	$(run)/uv build --quiet --wheel
 
@@ -80,4 +84,4 @@ lock: setup ## write requirements.lock from pyproject.toml
 	  --generate-hashes --no-header --no-emit-index-url --output-file requirements.lock
 
 clean: ## remove the virtual environment and what demo and tests wrote
-	rm -rf .venv .demo .out dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .demo .out .cache dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -110,6 +110,15 @@ def report(check: CheckOption = False) -> None:
 
 
 @app.command()
+def site() -> None:
+    """Bring the pages of the documentation site together, for `make site`."""
+    from msb.site import FOLDER, assemble
+
+    assemble()
+    print(f"wrote {FOLDER.relative_to(stacks.ROOT)}")
+
+
+@app.command()
 def release(tag: Annotated[str, typer.Argument(help="The tag, for example v0.1.0.")]) -> None:
     """Check that the version, README.md and CHANGELOG.md agree with a tag, and print its section of CHANGELOG.md."""
     from msb.release import notes

@@ -77,6 +77,7 @@ RUN = {
     "make sync": HERE,
     "make docs": HERE,
     "make report": HERE,
+    "make site": HERE,
     "make fix": HERE,
     "make wheel": HERE,
     "make clean": HERE,
