@@ -75,7 +75,7 @@ def test_the_measured_page_has_every_table_and_no_figure_of_another_source() -> 
 
 
 @pytest.mark.parametrize("width", [360, 1440])
-@pytest.mark.parametrize("name", sorted(DRAWN))
+@pytest.mark.parametrize("name", sorted(DRAWN), ids="picture {}".format)  # whose builds it does not share
 def test_no_text_of_a_picture_is_cut_off_or_covers_another(browser: Browser, name: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
     style = "<style>body { margin: 16px } svg { max-width: 100%; height: auto }</style>"
