@@ -27,7 +27,8 @@ class Content(_Strict):
     """What rules 103 to 107 look for.
 
     Names are shell patterns. carried: package = reason; scripts: path = reason; fingerprints: name = text in machine
-    code; members: name = path in an archive; served: what rule 107 asks of files that are served.
+    code; members: name = end of a path in an archive; identities: name = patterns of what it calls itself there;
+    served: what rule 107 asks of files that are served.
     """
 
     sections: list[str]
@@ -37,6 +38,7 @@ class Content(_Strict):
     wheels: list[str]
     fingerprints: dict[str, str]
     members: dict[str, str]
+    identities: dict[str, list[str]]
     headers: list[str]
     sources: list[str]
     served: list[str]

@@ -79,15 +79,19 @@ def contract_data(matrix: Matrix, stack: Stack) -> str:
     """Return the text of docker/contract.txt for `stack`; raise MsbError for a permitted name that nothing denies."""
     content = matrix.contract.content
     denied = [name for family in matrix.contract.tools.values() for name in family]
+    engines = content.fingerprints | content.members
     fingerprints, members = (
         [
             f"{name}={text.replace(chr(9), chr(92) + 't').replace(chr(10), chr(92) + 'n')}"
             for name, text in texts.items()
+            if name not in stack.permits
         ]
         for texts in (content.fingerprints, content.members)
     )
     entries = {
-        "tool": _without(denied, stack.permits, f"stacks.{stack.name}.permits"),
+        "tool": _without(
+            denied, [name for name in stack.permits if name not in engines], f"stacks.{stack.name}.permits"
+        ),
         "foothold": [name for family in matrix.contract.footholds.values() for name in family],
         "package": content.packages,
         "section": content.sections,

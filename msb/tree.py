@@ -145,7 +145,7 @@ class Archive(Content):
             stream = self._tar.extractfile(self._sparse[entry.offset])
             assert stream  # noqa: S101 a sparse member is a file
             return stream
-        return _Part(self._file, entry.offset, entry.size)  # type: ignore[return-value]
+        return Part(self._file, entry.offset, entry.size)  # type: ignore[return-value]
 
     def _entry(self, path: str, member: tarfile.TarInfo, earlier: dict[str, Entry]) -> Entry:
         hard = clean(member.linkname) if member.islnk() else ""
@@ -178,19 +178,20 @@ class Archive(Content):
         return self._file.read(min(HEAD, member.size))
 
 
-class _Part:
+class Part:
     """A run of bytes of an open file, as a file of its own."""
 
     def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
         self._file, self._offset, self._size, self._at = file, offset, size, 0
 
-    def __enter__(self) -> "_Part":
+    def __enter__(self) -> "Part":
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
     def read(self, size: int = -1) -> bytes:
+        """As of a file."""
         left = max(self._size - self._at, 0)
         self._file.seek(self._offset + self._at)
         data = self._file.read(left if size < 0 else min(size, left))
@@ -198,13 +199,16 @@ class _Part:
         return data
 
     def seek(self, at: int, whence: int = 0) -> int:
+        """As of a file."""
         self._at = max(0, at + (0, self._at, self._size)[whence])
         return self._at
 
     def tell(self) -> int:
+        """As of a file."""
         return self._at
 
     def seekable(self) -> bool:
+        """As of a file."""
         return True
 
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from msb.stacks import Content, load
 from msb.tree import Archive, Layer, Tree
 
 DATA = tomllib.loads((Path(__file__).parent / "leftovers.toml").read_text(encoding="utf-8"))
-RULES = {f"MSB{number}" for number in (*range(101, 109), 401)}
+RULES = {f"MSB{number}" for number in (*range(101, 109), 111, 401)}
 ELF = b"\x7fELF\2\1\1\0"
 ZIP = b"PK\3\4\0\0"
 HELD = {
@@ -37,10 +38,21 @@ def content(holds: str, data: Content) -> bytes:
     if text:
         return {"text": b"", "elf": ELF, "zip": ZIP}[kind] + text.encode()
     kind, _, tool = holds.partition(" of ")
+    if kind in ("nested", "nested elf"):  # in an archive in an archive, both compressed
+        inner = {"nested": (data.members, b""), "nested elf": (data.fingerprints, ELF)}[kind]
+        return packed({"lib/x.jar": packed({"x": inner[1] + inner[0][tool].encode(), f"y/{inner[0][tool]}": b""})})
     if tool:
         start = {"elf": ELF, "modules": b"\xda\xda\xfe\xca", "member": ZIP}[kind]
         return start + (data.members if kind == "member" else data.fingerprints)[tool].encode() + b"\0"
     return HELD[holds]
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, held in files.items():
+            archive.writestr(name.strip(), held)
+    return stream.getvalue()
 
 
 def record(path: str, held: bytes, owner: str | None) -> dict[str, bytes]:

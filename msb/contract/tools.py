@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Iterator
 
+from msb.contract.inside import Archives
 from msb.contract.ownership import Owners
 from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.image import Entry, Tree
 from msb.stacks import ANY
-from msb.stacks import Content as Contents
 from msb.tree import Content
 
 _WHEEL = re.compile(r"([^-]+)(?:-.*)?\.(?:dist|egg)-info")
@@ -16,6 +16,7 @@ _RECORDS = ("var/lib/dpkg/status", "lib/apk/db/installed", "usr/lib/apk/db/insta
 _UNOWNED = "belongs to no package and is in no record of the build"
 _DIFFERS = "differs from what its record says"
 _ARCHIVE = b"PK\x03\x04"
+_SMALLEST = 22  # bytes of an archive without members
 
 
 @rule(101)
@@ -91,7 +92,7 @@ def tool_fingerprints(subject: Subject) -> Iterator[tuple[str, str]]:
     Fix: remove the file. Where the service needs it (janino for a logging library), allow it by path, with the reason.
     """
     for entry in subject.image.tree:
-        if tool := _given_away(subject.contract.content, subject.image.tree.archive, entry):
+        if tool := _given_away(subject, subject.image.tree.archive, entry):
             yield entry.path, f"is {tool} under another name"
 
 
@@ -144,13 +145,13 @@ def earlier_layers(subject: Subject) -> Iterator[tuple[str, str]]:
     Fix: make it in another stage, and copy only the result; what one layer adds, the next cannot take back.
     """
     tree, content = subject.image.tree, subject.contract.content
-    owners = Owners(tree)
+    owners, archives = Owners(tree), Archives(subject)
     headers, served = names_like(content.headers), names_like(content.served)
     for number, layer in enumerate(subject.image.layers, 1):
         for entry in layer.archive.entries.values():
             if entry.kind != "file" or entry.name.startswith(".wh.") or _same(entry, tree.entries.get(entry.path)):
                 continue
-            tool = _given_away(content, layer.archive, entry)
+            tool = _given_away(subject, layer.archive, entry)
             inside = _served(subject, entry)
             what = ""
             if entry.program and _named(subject.tools, entry):
@@ -163,8 +164,9 @@ def earlier_layers(subject: Subject) -> Iterator[tuple[str, str]]:
                 what = "only a compiler or linker reads this"
             elif not owners.claim(entry) and (served if inside else subject.sources).match(entry.name):
                 what = "only a developer needs this"
-            if what:
-                yield f"{entry.path} (layer {number})", f"{what}, which a later layer hides"
+            found = [(entry.path, what)] if what else _inside(archives, layer.archive, entry, inside, owners)
+            for where, told in found:
+                yield f"{where} (layer {number})", f"{told}, which a later layer hides"
 
 
 @rule(110, Need.BUILD_IMAGE)
@@ -188,12 +190,47 @@ def control(subject: Subject) -> Iterator[tuple[str, str]]:
             yield "build image", f"{code} finds nothing, so its silence on the runtime image proves nothing"
 
 
-def _given_away(content: Contents, archive: Content, entry: Entry) -> str:
+@rule(111, sees=Sees.LAYERS)
+def inside_archives(subject: Subject) -> Iterator[tuple[str, str]]:
+    """No archive, inside another too, and none unpacked, brings a compiler, an engine, an installer or a program.
+
+    Why: a jar needs no program to compile or to run scripts, and a zip is one call away from a tool. Maven coordinates,
+    names of modules, bundles and Python packages, paths of classes, and machine code and scripts inside are looked at,
+    compressed or not, whatever the archive is called. What rule 105 has told of a file is not repeated. Of archives
+    that a record owns or that are served, programs under names of their own are content.
+    Example: `MSB111 app/app.jar!/BOOT-INF/lib/janino-3.1.jar: brings janino`
+    Fix: drop the dependency, or give it a scope that does not ship. Where the service needs it, allow that place with
+    the reason: `allow MSB111 /app/app.jar!/BOOT-INF/lib/janino-*.jar conditions of logback.xml`.
+    """
+    tree = subject.image.tree
+    archives, owners = Archives(subject), Owners(tree)
+    for entry in tree:
+        if entry.kind == "file":
+            found = list(_inside(archives, tree.archive, entry, _served(subject, entry), owners))
+            known = f"brings {_given_away(subject, tree.archive, entry)}" if found else ""
+            yield from ((where, what) for where, what in found if what != known)
+
+
+def _inside(
+    archives: Archives, archive: Content, entry: Entry, served: bool, owners: Owners
+) -> Iterator[tuple[str, str]]:
+    """What a file brings, by its place, and as an archive."""
+    for tool in archives.unpacked(entry, lambda: next(archive.blocks(entry), b"")):
+        yield entry.path, f"brings {tool}"
+    if entry.size >= _SMALLEST:
+        with archive.open(entry) as stream:
+            owned = served or owners.claim(entry)
+            yield from archives.brought(stream, entry.size, entry.path, owned=owned)
+
+
+def _given_away(subject: Subject, archive: Content, entry: Entry) -> str:
     """Return the tool that a program, a Java runtime or an archive holds the text of, or ""."""
     packed = entry.head == _ARCHIVE or entry.head.startswith(b"#!")
     if not (packed or entry.elf or entry.modules):
         return ""
-    texts = {text.encode(): name for name, text in (content.members if packed else content.fingerprints).items()}
+    content, permits = subject.contract.content, subject.stack.permits
+    told = content.members if packed else content.fingerprints
+    texts = {text.encode(): name for name, text in told.items() if name not in permits}
     match = archive.search(entry, re.compile(b"|".join(map(re.escape, texts))))
     return texts[match.group()] if match else ""
 
