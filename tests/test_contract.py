@@ -483,6 +483,12 @@ def test_what_a_later_layer_deletes_or_replaces_is_found_in_the_earlier_one(fake
     assert spoken(replace(above, image=image), 109) == hidden
 
 
+def test_a_tool_that_a_later_layer_replaces_by_as_many_bytes_is_found(fake: Callable[..., Any]) -> None:
+    below, above = fake({"app/y": ELF + b"BusyBox v"}), fake({"app/y": ELF + b"something"})
+    image = replace(above.image, layers=[*below.image.layers, *above.image.layers])
+    assert spoken(replace(above, image=image), 109) == ["app/y (layer 1)"]
+
+
 def test_what_a_stack_permits_and_keeps_is_no_finding(fake: Callable[..., Any]) -> None:
     subject = fake({"usr/bin/java": ELF, "app/main.py": b""})
     stack = subject.stack.model_copy(update={"permits": ["java"], "keeps": ["*.py"]})

@@ -8,7 +8,7 @@ from msb.contract.ownership import Owners
 from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.image import Entry, Tree
 from msb.stacks import ANY
-from msb.tree import Content
+from msb.tree import Content, hidden
 
 _WHEEL = re.compile(r"([^-]+)(?:-.*)?\.(?:dist|egg)-info")
 _LIBRARY = re.compile(r"\.so(\.|$)")
@@ -147,9 +147,11 @@ def earlier_layers(subject: Subject) -> Iterator[tuple[str, str]]:
     tree, content = subject.image.tree, subject.contract.content
     owners, archives = Owners(tree), Archives(subject)
     headers, served = names_like(content.headers), names_like(content.served)
-    for number, layer in enumerate(subject.image.layers, 1):
+    layers = subject.image.layers
+    for number, (layer, gone) in enumerate(zip(layers, hidden(layers), strict=True), 1):
         for entry in layer.archive.entries.values():
-            if entry.kind != "file" or entry.name.startswith(".wh.") or _same(entry, tree.entries.get(entry.path)):
+            seen = entry.path not in gone and _same(entry, tree.entries.get(entry.path))
+            if entry.kind != "file" or entry.name.startswith(".wh.") or seen:
                 continue
             tool = _given_away(subject, layer.archive, entry)
             inside = _served(subject, entry)
@@ -236,7 +238,7 @@ def _given_away(subject: Subject, archive: Content, entry: Entry) -> str:
 
 
 def _same(entry: Entry, later: Entry | None) -> bool:
-    """Whether a file of a layer is what the image has in the end."""
+    """Whether a file of a layer looks like what the image has in the end: links of lower layers may lead elsewhere."""
     return later is not None and (entry.size, entry.head) == (later.size, later.head)
 
 
