@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,20 @@ def test_one_comment_line_over_each_stage_says_its_job(dockerfile: Dockerfile) -
         if line.startswith("FROM "):
             assert dockerfile.lines[number - 1].startswith(f"# {line.rpartition(' AS ')[2]}: ")
             assert dockerfile.lines[number - 2] == ""
+
+
+def test_each_stage_declares_the_arguments_that_it_uses(dockerfile: Dockerfile) -> None:
+    # BuildKit hands the ARGs of a stage to those that are built on it; Buildah does not, and they would be empty there.
+    known = {word.partition("=")[0] for value in dockerfile.values("ARG") for word in shlex.split(value)}
+    declared: set[str] = set()
+    for name, value in dockerfile.instructions:
+        if name == "FROM":
+            declared = {"BUILDPLATFORM"}
+        elif name == "ARG":
+            declared |= {word.partition("=")[0] for word in shlex.split(value)}
+        else:
+            used = set(re.findall(r"\$\{?(\w+)", value)) & known
+            assert used <= declared, f"{name} {value}"
 
 
 def test_a_dockerfile_has_at_most_80_lines(dockerfile: Dockerfile) -> None:
