@@ -15,6 +15,8 @@ from msb.errors import MsbError
 
 HEAD = 4
 """Bytes of every file that are read with the tree: enough to tell ELF and #! files."""
+MODULES = b"\xda\xda\xfe\xca"
+"""How the file starts that holds the modules of a Java runtime."""
 _BLOCK = 1 << 20  # bytes of a file that are in memory at a time
 _OVERLAP = 1 << 14  # bytes of the block before that a search sees again: no match is longer
 _LINKS = 40  # as Linux: a longer chain of links is a loop
@@ -68,7 +70,7 @@ class Entry:
     @property
     def modules(self) -> bool:
         """Whether it holds the modules of a Java runtime, as the file lib/modules does."""
-        return self.head == b"\xda\xda\xfe\xca"
+        return self.head == MODULES
 
     @property
     def program(self) -> bool:

@@ -154,6 +154,13 @@ def judged(root: Path, contract: Path) -> set[str]:
 @example({"usr/lib/site/x.h": Entry(b"", 0o644)}, [("wheel", 0, True)], ACCOUNTS[0], False, [])
 @example({"usr/lib/site/x": Entry(b"#!/bin/sh\n", 0o755)}, [("pip", 0, True)], ACCOUNTS[0], False, [])
 @example(
+    {"app/__pycache__/x.pyc": Entry(ELF, 0o755), "app/x.py": Entry(b"", 0o644)},
+    [("wheel", 1, True)],
+    ACCOUNTS[0],
+    False,
+    [],
+)
+@example(
     {"app/testdata/__pycache__/x.pyc": Entry(b"", 0o644), "app/testdata/x.py": Entry(b"", 0o644)},
     [("wheel", 1, True)],
     ACCOUNTS[0],

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from msb.contract import Status, Subject, check
-from msb.stacks import Content, load
-from msb.tree import Archive, Layer, Tree
+from msb.stacks import Content, Stack, load
+from msb.tree import Archive, Layer, Merged, Tree
 
 DATA = tomllib.loads((Path(__file__).parent / "leftovers.toml").read_text(encoding="utf-8"))
 RULES = {f"MSB{number}" for number in (*range(101, 109), 111, 401)}
@@ -72,23 +72,38 @@ def told(stack: str, item: dict[str, str]) -> list[str]:
     """What the contract says of a tree with that file alone."""
     matrix = load()
     held = content(item["holds"], matrix.contract.content)
+    files = {item["path"]: held, **record(item["path"], held, item.get("owned"))}
+    return judged(matrix.stack(stack), [archive({path: member(each) for path, each in files.items()})])
+
+
+def member(held: bytes, mode: int = 0o755) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo()
+    info.size, info.mode = len(held), mode
+    return info, held
+
+
+def archive(files: dict[str, tuple[tarfile.TarInfo, bytes]]) -> Archive:
+    """A layer of these files, by path, with the folders that they are in."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
-        files = {item["path"]: held, **record(item["path"], held, item.get("owned"))}
-        folders = {str(parent) for path in files for parent in Path(path).parents} - {"."}
+        folders = {str(parent) for path in files for parent in Path(path).parents} - {".", *files}
         for folder in sorted(folders):
             info = tarfile.TarInfo(folder)
             info.type = tarfile.DIRTYPE
             tar.addfile(info)
-        for path, each in files.items():
-            info = tarfile.TarInfo(path)
-            info.size = len(each)
-            tar.addfile(info, io.BytesIO(each))
-    archive = Archive(io.BytesIO(stream.getvalue()))
+        for path, (info, held) in files.items():
+            info.name = path
+            tar.addfile(info, io.BytesIO(held))
+    return Archive(io.BytesIO(stream.getvalue()))
+
+
+def judged(stack: Stack, archives: list[Archive], codes: set[str] = RULES) -> list[str]:
+    """What the contract says of an image of these layers."""
+    layers = [Layer("one", each) for each in archives]
     image: Any = SimpleNamespace(
-        tree=Tree(archive, 0), layers=[Layer("only", archive)], config={}, env={}, command=[], history=[]
+        tree=Tree(Merged(archives), 0), layers=layers, config={}, env={}, command=[], history=[]
     )
-    result = check(Subject(None, matrix.stack(stack), matrix.contract, image), RULES)
+    result = check(Subject(None, stack, load().contract, image), codes)
     assert not [verdict.reason for verdict in (*result.having(Status.ERRORED), *result.having(Status.SKIPPED))]
     return [str(finding) for finding in result.findings]
 

@@ -1,13 +1,14 @@
 """What archives bring along: engines, installers and programs, in a jar, a wheel or a zip, and in those inside it."""
 
+import io
 import re
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from msb import zips
+from msb import elf, zips
 from msb.contract.rules import Subject, names_like
-from msb.tree import Entry
+from msb.tree import MODULES, Entry
 from msb.zips import Member
 
 _LIBRARY = re.compile(r"\.(?:so(?:\.|$)|jnilib$)")
@@ -71,7 +72,7 @@ class Archives:
             for tool in self._told(member.name, lambda member=member: self._start(stream, member)):  # type: ignore[misc]
                 yield place, f"brings {tool}"
             head = zips.head(stream, member)
-            if head == b"\x7fELF" or head.startswith(b"#!"):
+            if head in (b"\x7fELF", MODULES) or head.startswith(b"#!"):
                 yield from ((where, what) for what in self._program(stream, member, name, head, owned))
             if head == b"PK\3\4" or name.lower().endswith(_ARCHIVES):
                 if depth == _DEEPEST:
@@ -84,12 +85,17 @@ class Archives:
         library = _LIBRARY.search(name)
         if not library and any(names.match(name) for names in self._names):
             yield f"brings {name}"
-        elif head == b"\x7fELF":
+        elif head in (b"\x7fELF", MODULES):
             tool = self._fingerprint(stream, member)
             if tool:
                 yield f"brings {tool}"
-            elif not library and not owned:
+            elif head != MODULES and not owned and not (library and self._loaded(stream, member)):
                 yield "brings a program that no record owns"
+
+    def _loaded(self, stream: IO[bytes], member: Member) -> bool:
+        """Whether what is called a library is one: a program has a loader, or a fixed address."""
+        found = elf.read(io.BytesIO(self._start(stream, member)))
+        return not found or not (found.interpreter or found.kind == elf.EXECUTABLE)
 
     def _fingerprint(self, stream: IO[bytes], member: Member) -> str:
         before = b""

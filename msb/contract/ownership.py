@@ -53,6 +53,8 @@ class Owners:
         script = None if entry.elf else _MAINTAINS.fullmatch(entry.path)
         if script and script[1] in self._packages:
             return True  # dpkg keeps no checksum of what it runs itself
+        if entry.program:
+            return False  # and no bytecode
         source = self._tree.entries.get(_BYTECODE.sub(r"\1.py", entry.path))
         return source is not None and source != entry and self.claim(source) and self.own(source)
 

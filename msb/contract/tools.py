@@ -8,7 +8,7 @@ from msb.contract.ownership import Owners
 from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.image import Entry, Tree
 from msb.stacks import ANY
-from msb.tree import Content, hidden
+from msb.tree import Content, Merged, hidden
 
 _WHEEL = re.compile(r"([^-]+)(?:-.*)?\.(?:dist|egg)-info")
 _LIBRARY = re.compile(r"\.so(\.|$)")
@@ -71,14 +71,9 @@ def owned_programs(subject: Subject) -> Iterator[tuple[str, str]]:
     Example: `MSB104 usr/lib/libz.so.1: belongs to no package and is in no record of the build`
     Fix: name the file to docker/bundle, which writes its package's record, or one for what the build made.
     """
-    tree, image = subject.image.tree, subject.image
-    owners = Owners(tree)
-    service = None
-    if subject.stack.name == ANY and image.command:
-        service = tree.which(image.command[0], image.env.get("PATH", ""))
-    for entry in tree:
-        known = entry == service or (not entry.elf and f"/{entry.path}" in subject.contract.content.scripts)
-        if entry.program and not known and not owners.own(entry):
+    owners = Owners(subject.image.tree)
+    for entry in subject.image.tree:
+        if entry.program and not _known(subject, entry) and not owners.own(entry):
             yield entry.path, _DIFFERS if owners.claim(entry) else _UNOWNED
 
 
@@ -140,7 +135,8 @@ def footholds(subject: Subject) -> Iterator[tuple[str, str]]:
 def earlier_layers(subject: Subject) -> Iterator[tuple[str, str]]:
     """Nothing denied is in any layer, also if a later layer deletes or replaces it.
 
-    Why: whoever pulls the image has it all the same, and can run it; and its bytes are stored and sent each time.
+    Why: whoever pulls the image has it all the same, and can run it; and its bytes are stored and sent each time. A
+    program that is gone must have been owned (MSB104) by a record of its layer or of one below it.
     Example: `MSB109 usr/bin/gcc (layer 2): build tool, which a later layer hides`
     Fix: make it in another stage, and copy only the result; what one layer adds, the next cannot take back.
     """
@@ -148,6 +144,7 @@ def earlier_layers(subject: Subject) -> Iterator[tuple[str, str]]:
     owners, archives = Owners(tree), Archives(subject)
     headers, served = names_like(content.headers), names_like(content.served)
     layers = subject.image.layers
+    then: dict[int, tuple[Tree, Owners]] = {}
     for number, (layer, gone) in enumerate(zip(layers, hidden(layers), strict=True), 1):
         for entry in layer.archive.entries.values():
             seen = entry.path not in gone and _same(entry, tree.entries.get(entry.path))
@@ -166,7 +163,14 @@ def earlier_layers(subject: Subject) -> Iterator[tuple[str, str]]:
                 what = "only a compiler or linker reads this"
             elif not owners.claim(entry) and (served if inside else subject.sources).match(entry.name):
                 what = "only a developer needs this"
-            found = [(entry.path, what)] if what else _inside(archives, layer.archive, entry, inside, owners)
+            found = [(entry.path, what)] if what else list(_inside(archives, layer.archive, entry, inside, owners))
+            judged = found or not entry.program or _known(subject, entry)
+            if not judged and not _stays(tree, layer.archive, entry):
+                if number not in then:  # with the records of that time: a later layer may replace them too
+                    below = Tree(Merged(each.archive for each in layers[:number]), 0)
+                    then[number] = below, Owners(below)
+                real = then[number][0].resolve(entry.path)
+                found = [] if real and then[number][1].own(real) else [(entry.path, _UNOWNED)]
             for where, told in found:
                 yield f"{where} (layer {number})", f"{told}, which a later layer hides"
 
@@ -235,6 +239,24 @@ def _given_away(subject: Subject, archive: Content, entry: Entry) -> str:
     texts = {text.encode(): name for name, text in told.items() if name not in permits}
     match = archive.search(entry, re.compile(b"|".join(map(re.escape, texts))))
     return texts[match.group()] if match else ""
+
+
+def _known(subject: Subject, entry: Entry) -> bool:
+    """Whether a program is the base's script that is in no record, or, without a stack, the service."""
+    image = subject.image
+    if subject.stack.name == ANY and image.command:
+        service = image.tree.which(image.command[0], image.env.get("PATH", ""))
+        if service and service.path == entry.path:
+            return True
+    return not entry.elf and f"/{entry.path}" in subject.contract.content.scripts
+
+
+def _stays(tree: Tree, layer: Content, entry: Entry) -> bool:
+    """Whether the image has the same file in the end: a later layer has it again, as `chmod` makes one."""
+    later = tree.entries.get(entry.path)
+    if later is None or not _same(entry, later):
+        return False
+    return all(mine == theirs for mine, theirs in zip(layer.blocks(entry), tree.blocks(later), strict=False))
 
 
 def _same(entry: Entry, later: Entry | None) -> bool:
