@@ -379,6 +379,18 @@ class Tree:
         entry = self.resolve(path)
         return self.read(entry).decode("utf-8", "replace") if entry and entry.kind == "file" else None
 
+    def looks(self, entry: Entry) -> bool:
+        """Whether a file of a layer looks like what is at its path: links of lower layers may lead elsewhere."""
+        later = self.entries.get(entry.path)
+        return later is not None and (entry.size, entry.head) == (later.size, later.head)
+
+    def keeps(self, layer: Content, entry: Entry) -> bool:
+        """Whether a file of a layer is what is at its path: a later layer may have it again, as `chmod` makes one."""
+        if not self.looks(entry):
+            return False
+        later = self.blocks(self.entries[entry.path])
+        return all(mine == theirs for mine, theirs in zip(layer.blocks(entry), later, strict=False))
+
     def resolve(self, path: str) -> Entry | None:
         """Return the entry that `path` leads to with every link on the way followed, or None."""
         left = [part for part in path.split("/") if part not in ("", ".")]

@@ -39,6 +39,7 @@ CONTENTS = {
     "zipapp": b"#!/usr/bin/python3\nPK\3\4pip/_internal/cli/main.py",
     "jar": b"PK\3\4\0\0org/codehaus/janino/SimpleCompiler.class\0bsh/Interpreter.class\0",
     "modules": b"\xda\xda\xfe\xca\0com/sun/tools/javac/main\0",
+    "video": b"G@\0\x10gcc version %s\0",
     "text": b"COLLECT_GCC_OPTIONS\n",
     "empty": b"",
     "package": b"Package: x\nSection: utils\n",
@@ -51,9 +52,9 @@ FOLDERS = (
     "var/lib/dpkg", "var/lib/dpkg/info", "var/lib/dpkg/status.d", "var/lib/dpkg/status.d/x",
 )  # fmt: skip
 NAMES = (
-    "x", "gcc", "ld", "go", "sh", "java", "lua51.so", "x.so.1", "x.c", "x.h", "x.py", "x.pyc", "x.cpython-314.pyc",
-    "y.a", "a.map", ".env", ".env.local", "tests", "status", "installed", "Poetry_core.egg-info", "it is=a", "-x",
-    "x.postinst", "x:amd64.config", "[gcc", "b\\ c", "x: y", "ü", "\udcff", " lead", "10-uname",
+    "x", "gcc", "ld", "go", "sh", "java", "lua51.so", "x.so.1", "x.c", "x.h", "x.py", "x.ts", "x.pyc",
+    "x.cpython-314.pyc", "y.a", "a.map", ".env", ".env.local", "tests", "status", "installed", "Poetry_core.egg-info",
+    "it is=a", "-x", "x.postinst", "x:amd64.config", "[gcc", "b\\ c", "x: y", "ü", "\udcff", " lead", "10-uname",
 )  # fmt: skip
 ACCOUNTS = (
     "root:x:0:0::/:/\n",
@@ -145,6 +146,7 @@ def judged(root: Path, contract: Path) -> set[str]:
 
 @settings(max_examples=TREES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(trees, records, st.sampled_from(ACCOUNTS), st.booleans(), allowed)
+@example({"app/x.ts": Entry(b"G@\0\x10", 0o644), "etc/x.ts": Entry(b"G", 0o644)}, [], ACCOUNTS[0], False, [])
 @example({"etc/x": Entry(b"", 0o644)}, [], ACCOUNTS[1], True, [])
 @example({"app/testdata/x.c": Entry(b"", 0o644)}, [], ACCOUNTS[0], False, [("MSB107", "/app/testdata")])
 @example({"app/[gcc": Entry(ELF, 0o755)}, [("built", 0, True)], ACCOUNTS[0], False, [("MSB104", "/app/[gcc")])

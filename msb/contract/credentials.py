@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msb import project as projects
+from msb.contract.ownership import Owners
 from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.errors import MsbError
 from msb.image import Image
@@ -32,16 +33,17 @@ _TOKENS = (
     r"AKIA[0-9A-Z]{16}|gh[opusr]_[A-Za-z0-9]{36}|github_pat_\w{30}|glpat-[\w-]{20}|xox[abprs]-[\w-]{10}"
     r"|npm_[A-Za-z0-9]{36}|pypi-AgE[\w-]{50}|AIza[\w-]{35}|sk-[A-Za-z0-9_-]{32}|[sr]k_live_[A-Za-z0-9]{20}"
     r"|SG\.[\w-]{20,24}\.[\w-]{39,50}|eyJ[\w-]{10,2000}\.eyJ[\w-]{10,}\.[\w-]{10}|(?i:AccountKey)=[A-Za-z0-9+/]{40}"
-    r"|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|\b[a-z][a-z0-9+]{1,20}://[^/\s:@]{0,80}:[^/\s:@$<{]{1,200}@"
+    r"|\b[a-z][a-z0-9+]{1,20}://[^/\s:@]{0,80}:(?!%s|%\(|\*)[^/\s:@$<{]{1,200}@"
 )
-_TOKEN = re.compile(_TOKENS)
+_TOKEN = re.compile(_TOKENS + r"|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")
 # Files in which people keep credentials, and what gives one away there.
 _CONFIGURATION = names_like([
     ".env", ".env.*", "*.env", ".npmrc", ".yarnrc*", "*.properties", "*.json", "*.yaml", "*.yml", "*.toml", "*.ini",
     "*.conf", "*.cfg", "*.config", "config", "credentials",
 ])  # fmt: skip
 _CONFIGURED = re.compile(
-    _TOKENS.encode() + rb"|_authToken=[^\s${]{8}|_auth=[A-Za-z0-9+/=]{8}|\"auth\": ?\"[A-Za-z0-9+/=]{8}"
+    _TOKENS.encode() + rb"|_authToken=[^\s${]{8}|(?<!\w)_auth=[A-Za-z0-9+/=]{8}"
+    rb"|\"auth\": ?\"(?=[A-Za-z]{0,200}[0-9+/=])[A-Za-z0-9+/=]{8}"
     rb"|client-key-data: ?[A-Za-z0-9+/=]{40}|aws_secret_access_key ?= ?\S{40}"
 )
 _LINES, _TELLING = 16, 12  # lines of a secret that are looked for, the longest first; characters that each has at least
@@ -52,10 +54,22 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _KEY_NAME = re.compile(r"(?:^|[_.-])KEY$", re.IGNORECASE)
-_PUBLIC_NAME = re.compile(r"^PWD$|^OLDPWD$|(?:^|_)(?:GPG|PUBLIC)_KEYS?$", re.IGNORECASE)
+# Keys that are in every page, and what models of language call tokens.
+_PUBLIC_NAME = re.compile(
+    r"^PWD$|^OLDPWD$|(?:^|_)(?:GPG|PUBLIC|PUBLISHABLE|SITE)_KEYS?$"
+    r"|(?:^|_)(?:(?:MAX|MIN)(?:_[A-Z]{1,20}){0,2}_TOKENS?|(?:BOS|EOS|PAD|UNK|STOP)_TOKEN)$",
+    re.IGNORECASE,
+)
 # Values that are no credential under any name: a reference, a path, a switch, an address without a password.
-_HARMLESS = re.compile(r"[$/].*|true|false|yes|no|on|off|none|null|[a-z][a-z0-9+]{1,20}://[^@\s]*", re.IGNORECASE)
+_HARMLESS = re.compile(
+    r"[$/].*|true|false|yes|no|on|off|none|null|[a-z][a-z0-9+]{1,20}://[^@\s]*"
+    r"|arn:aws[^\s]*|vault:[^\s]*/[^\s]*|projects/[^\s]*/secrets/[^\s]*|@Microsoft\.KeyVault\(.*",
+    re.IGNORECASE,
+)
 _RANDOM = re.compile(r"\A(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/=_-]{20,}")
+# And what only looks random: words and small numbers.
+_WORDS = re.compile(r"(?:[a-z]{1,20}\d{0,2}|\d{1,4})(?:[-_.:/](?:[a-z]{1,20}\d{0,2}|\d{1,4})){1,20}", re.IGNORECASE)
+_TEST_DATA = re.compile(r"(?:^|/)(?:tests?|testdata|test_data|fixtures|\w{1,80}_vectors)/")
 _ASSIGNMENT = re.compile(r"(?<![\w./-])([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s,;]+)")
 CANARIES = (
     ".env", ".env.staging", ".env.production.local", ".git/config", ".git/HEAD", ".ssh/id_ed25519", "id_ed25519",
@@ -69,13 +83,19 @@ CANARIES = (
 def key_material(subject: Subject) -> Iterator[tuple[str, str]]:
     """No layer holds key material: private keys, key stores with one, tokens and passwords in files of settings.
 
-    Why: a file that a later layer deletes is still in the image for whoever pulls it.
+    Why: a file that a later layer deletes is still in the image for whoever pulls it. A private key in the test data of
+    a package or a wheel, with its record, is everybody's, and no finding.
     Example: `MSB401 app/tls.key (layer 3): holds a private key`
     Fix: mount it where it is used (`--mount=type=secret`, or at run time), and replace the key: it has been shared.
     """
+    tree, owners = subject.image.tree, None
     for number, layer in enumerate(subject.image.layers, 1):
         for entry in layer.archive.entries.values():
             if entry.kind == "file" and (held := _key_material(layer.archive, entry)):
+                if _TEST_DATA.search(entry.path) and tree.keeps(layer.archive, entry):
+                    owners = owners or Owners(tree)
+                    if owners.published(entry):
+                        continue
                 yield f"{entry.path} (layer {number})", held
 
 
@@ -209,4 +229,7 @@ def _telling(name: str, value: str) -> bool:
         return True
     if _PUBLIC_NAME.search(name) or _HARMLESS.fullmatch(value):
         return False
-    return bool(_SECRET_NAME.search(name) or (_KEY_NAME.search(name) and _RANDOM.fullmatch(value)))
+    return bool(
+        _SECRET_NAME.search(name)
+        or (_KEY_NAME.search(name) and _RANDOM.fullmatch(value) and not _WORDS.fullmatch(value))
+    )

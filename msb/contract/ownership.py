@@ -46,6 +46,10 @@ class Owners:
         """Whether a record of the build names the file: it compiled or linked it, or took it from its own base."""
         return entry.path in self._made
 
+    def published(self, entry: Entry) -> bool:
+        """Whether a package's or a wheel's record names the file with its checksum: whoever has the package has it."""
+        return not self.made(entry) and self.own(self._tree.entries[entry.path])
+
     def own(self, entry: Entry) -> bool:
         """Whether a record names the file with its checksum; bytecode belongs to whom its source belongs."""
         if entry.path in self._claims:

@@ -147,7 +147,7 @@ def earlier_layers(subject: Subject) -> Iterator[tuple[str, str]]:
     then: dict[int, tuple[Tree, Owners]] = {}
     for number, (layer, gone) in enumerate(zip(layers, hidden(layers), strict=True), 1):
         for entry in layer.archive.entries.values():
-            seen = entry.path not in gone and _same(entry, tree.entries.get(entry.path))
+            seen = entry.path not in gone and tree.looks(entry)
             if entry.kind != "file" or entry.name.startswith(".wh.") or seen:
                 continue
             tool = _given_away(subject, layer.archive, entry)
@@ -161,11 +161,13 @@ def earlier_layers(subject: Subject) -> Iterator[tuple[str, str]]:
                 what = f"is {tool} under another name"
             elif not owners.claim(entry) and not inside and headers.match(entry.name):
                 what = "only a compiler or linker reads this"
-            elif not owners.claim(entry) and (served if inside else subject.sources).match(entry.name):
+            elif not (owners.claim(entry) or _video(entry)) and (served if inside else subject.sources).match(
+                entry.name
+            ):
                 what = "only a developer needs this"
             found = [(entry.path, what)] if what else list(_inside(archives, layer.archive, entry, inside, owners))
             judged = found or not entry.program or _known(subject, entry)
-            if not judged and not _stays(tree, layer.archive, entry):
+            if not judged and not tree.keeps(layer.archive, entry):
                 if number not in then:  # with the records of that time: a later layer may replace them too
                     below = Tree(Merged(each.archive for each in layers[:number]), 0)
                     then[number] = below, Owners(below)
@@ -251,19 +253,6 @@ def _known(subject: Subject, entry: Entry) -> bool:
     return not entry.elf and f"/{entry.path}" in subject.contract.content.scripts
 
 
-def _stays(tree: Tree, layer: Content, entry: Entry) -> bool:
-    """Whether the image has the same file in the end: a later layer has it again, as `chmod` makes one."""
-    later = tree.entries.get(entry.path)
-    if later is None or not _same(entry, later):
-        return False
-    return all(mine == theirs for mine, theirs in zip(layer.blocks(entry), tree.blocks(later), strict=False))
-
-
-def _same(entry: Entry, later: Entry | None) -> bool:
-    """Whether a file of a layer looks like what the image has in the end: links of lower layers may lead elsewhere."""
-    return later is not None and (entry.size, entry.head) == (later.size, later.head)
-
-
 def _named(tools: re.Pattern[str], entry: Entry) -> bool:
     """Whether a program is called like one of them; a shared library is called as it likes."""
     return bool(tools.match(entry.name)) and not _LIBRARY.search(entry.name)
@@ -310,6 +299,7 @@ def _sources(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
         entry.path: entry
         for entry in tree
         if (served if _served(subject, entry) else subject.sources).match(entry.name)
+        and not _video(tree.resolve(entry.path))
     }
     folders = {path: set[bool]() for path, entry in denied.items() if entry.kind == "folder"}
     for entry in tree if folders else ():
@@ -329,6 +319,11 @@ def _sources(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
 
 def _served(subject: Subject, entry: Entry) -> bool:
     return f"/{entry.path}".startswith(tuple(subject.stack.webroot))
+
+
+def _video(entry: Entry | None) -> bool:
+    """Whether it is a segment of a video (MPEG-TS, of which the first packet is a table), not TypeScript."""
+    return entry is not None and entry.name.endswith(".ts") and entry.head.startswith(b"G@")
 
 
 def _content(owners: Owners, tree: Tree, entry: Entry) -> bool:
