@@ -590,3 +590,16 @@ def test_a_rule_of_the_metadata_judges_the_fine_points(
     fake: Callable[..., Any], number: int, said: dict[str, Any], places: list[str]
 ) -> None:
     assert spoken(fake(**said), number) == places
+
+
+def test_a_record_that_a_scanner_cannot_read_or_of_another_distribution_is_told(fake: Callable[..., Any]) -> None:
+    folder = "var/lib/dpkg/status.d"
+    stanza = "Package: libx\nStatus: install ok installed\nArchitecture: amd64\nMaintainer: {}\nVersion: {}\n"
+    debian = stanza.format("Debian X Team <x@debian.org>", "1.0-1").encode()
+    ubuntu = stanza.format("Ubuntu Developers <ubuntu-devel-discuss@lists.ubuntu.com>", "1.0-1ubuntu2").encode()
+    known = {"etc/os-release": "../usr/lib/os-release", "usr/lib/os-release": b'ID=debian\nVERSION_ID="13"\n'}
+    assert spoken(fake(known), 505) == []
+    assert spoken(fake({**known, f"{folder}/libx": debian, f"{folder}/libx.md5sums": b""}), 505) == []
+    assert spoken(fake({**known, f"{folder}/libx": b"Package: libx\n"}), 505) == [f"{folder}/libx"]
+    assert spoken(fake({**known, f"{folder}/libx": ubuntu}), 505) == [f"{folder}/libx"]
+    assert spoken(fake({f"{folder}/libx": debian}), 505) == ["etc/os-release"]

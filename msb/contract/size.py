@@ -1,14 +1,17 @@
-"""5xx: size and layers."""
+"""5xx: size, layers and packages."""
 
 from collections.abc import Iterator
 from heapq import nlargest
+from typing import Any
 
 from msb.contract.rules import Need, Sees, Subject, rule
+from msb.contract.scanner import RELEASE, scan
 from msb.tree import Entry, Layer, hidden
 
 EFFICIENCY = 0.99
 """The least share of the layers' bytes that a container sees."""
 _SHOWN = 10  # the largest files that are told
+_RECORDS = "var/lib/dpkg/status.d/"
 
 
 @rule(501)
@@ -76,6 +79,43 @@ def layers_by_change(subject: Subject) -> Iterator[tuple[str, str]]:
             yield entry.path, "is in a layer that a source edit changes"
 
 
+@rule(505, Need.SYFT)
+def scanned(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Scanners see the packages, and their origin agrees with os-release.
+
+    Why: a scanner reports a vulnerability of a package that it sees, by the advisories of the distribution in
+    os-release. A record that it cannot read, or one of another distribution, hides what is to be updated.
+    Example: `MSB505 var/lib/dpkg/status.d/libssl3t64: Syft sees no package with a version in this record`
+    Fix: write the whole stanza of dpkg's status file, as `docker/bundle` does; take libraries from the distribution
+    that the base image has.
+    """
+    tree = subject.image.tree
+    records = [entry for entry in tree if _is_record(entry)]
+    if not records:
+        return
+    seen = scan(tree, records)
+    packages = {place["path"].lstrip("/"): each for each in seen["artifacts"] for place in each["locations"]}
+    release = seen["distro"].get("id", "")
+    if not release:
+        yield RELEASE, "Syft sees no distribution, so no advisory belongs to the packages"
+    for record in records:
+        package = packages.get(record.path)
+        if not package or package["version"] == "UNKNOWN":
+            yield record.path, "Syft sees no package with a version in this record"
+        elif release and release != "ubuntu" and _of_ubuntu(package):
+            yield record.path, f"is a package of ubuntu, and os-release says {release}"
+
+
 def _stored(layer: Layer) -> Iterator[Entry]:
     """The files of a layer whose content is in it: a hard link's is that of another."""
     return (entry for entry in layer.archive.entries.values() if entry.kind == "file" and not entry.hard)
+
+
+def _is_record(entry: Entry) -> bool:
+    folder, _, name = entry.path.rpartition("/")
+    return entry.kind == "file" and f"{folder}/" == _RECORDS and not name.endswith(".md5sums")
+
+
+def _of_ubuntu(package: dict[str, Any]) -> bool:
+    """Ubuntu says so in the version or by the maintainer of what it changed; what it did not is Debian's too."""
+    return "ubuntu" in package["version"] or package["metadata"].get("maintainer", "").endswith("ubuntu.com>")
