@@ -5,7 +5,7 @@ import re
 import stat
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +78,12 @@ class Entry:
         return self.elf or self.head.startswith(b"#!")
 
 
+def first(content: bytes, texts: Collection[bytes]) -> bytes | None:
+    """Return which of some texts stands first in the content; faster than one pattern of them all."""
+    places = [(at, text) for text in texts if (at := content.find(text)) >= 0]
+    return min(places)[1] if places else None
+
+
 class Content(ABC):
     """Files by path whose content is read in blocks, so that no file has to fit into memory."""
 
@@ -103,15 +109,21 @@ class Content(ABC):
 
     def search(self, entry: Entry, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
         """Return the first match of a pattern, none of whose matches is longer than 16 kB, in a file of any size."""
+        matches = (pattern.search(window) for window in self._windows(entry))
+        return next((match for match in matches if match), None)
+
+    def first(self, entry: Entry, texts: Collection[bytes]) -> bytes | None:
+        """Return which of some texts, none longer than 16 kB, a file of any size holds first."""
+        found = (first(window, texts) for window in self._windows(entry))
+        return next((text for text in found if text), None)
+
+    def _windows(self, entry: Entry) -> Iterator[bytes]:
         before = b""
         for block in self.blocks(entry):
-            seen = before + block
-            if seen.count(0) != len(seen):  # a hole of a sparse file holds nothing
-                match = pattern.search(seen)
-                if match:
-                    return match
+            window = before + block
+            if window.count(0) != len(window):  # a hole of a sparse file holds nothing
+                yield window
             before = block[-_OVERLAP:]
-        return None
 
     def close(self) -> None:  # noqa: B027 most have nothing to close
         """Close what is open."""

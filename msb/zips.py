@@ -111,8 +111,8 @@ def _listed(stream: IO[bytes], at: int, end: int, shift: int) -> Iterator[Member
         method, packed, size, name, extra, comment, offset = struct.unpack("<10xH8xIIHHH8xI", record)
         if at + 46 + name + extra - begin > len(buffer):
             buffer, begin = _from(stream, at, 46 + name + extra), at
-        said = buffer[at - begin + 46 :]
-        text, fields = said[:name], said[name : name + extra]
+        said = buffer[at - begin + 46 : at - begin + 46 + name + extra]
+        text, fields = said[:name], said[name:]
         if _LARGE in (packed, size, offset):
             packed, size, offset = _large(fields, packed, size, offset)
         yield Member(text.decode("utf-8", "surrogateescape"), method, packed, size, offset + shift)

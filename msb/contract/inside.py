@@ -8,7 +8,7 @@ from typing import IO
 
 from msb import elf, zips
 from msb.contract.rules import Subject, names_like
-from msb.tree import MODULES, Entry
+from msb.tree import MODULES, Entry, first
 from msb.zips import Member
 
 _LIBRARY = re.compile(r"\.(?:so(?:\.|$)|jnilib$)")
@@ -41,7 +41,6 @@ class Archives:
         }
         self._wheels = names_like(name for name in content.wheels if name not in permits)
         self._texts = {text.encode(): name for name, text in content.fingerprints.items() if name not in permits}
-        self._text = re.compile(b"|".join(map(re.escape, self._texts)))
         self._names = (subject.tools, subject.footholds)
         self._left = 0
 
@@ -101,9 +100,8 @@ class Archives:
         before = b""
         for block in zips.blocks(stream, member):
             self._spend(len(block))
-            match = self._text.search(before + block)
-            if match:
-                return self._texts[match.group()]
+            if found := first(before + block, self._texts):
+                return self._texts[found]
             before = block[-_OVERLAP:]
         return ""
 

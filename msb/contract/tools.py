@@ -239,8 +239,8 @@ def _given_away(subject: Subject, archive: Content, entry: Entry) -> str:
     content, permits = subject.contract.content, subject.stack.permits
     told = content.members if packed else content.fingerprints
     texts = {text.encode(): name for name, text in told.items() if name not in permits}
-    match = archive.search(entry, re.compile(b"|".join(map(re.escape, texts))))
-    return texts[match.group()] if match else ""
+    found = archive.first(entry, texts)
+    return texts[found] if found else ""
 
 
 def _known(subject: Subject, entry: Entry) -> bool:
