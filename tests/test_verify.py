@@ -1,6 +1,7 @@
 """docker/verify, run by the real toolbox image over the real base's tree, spoiled in one way at a time."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -207,6 +208,19 @@ def test_in_a_webroot_only_what_no_visitor_is_meant_to_get_is_left_over(verify: 
     names = "seg0.ts a.py package.json x.h pom.xml testdata x.js.map .env.local node_modules"
     result = verify(f"mkdir srv; cd srv; touch {names}")
     assert findings(result) == ["MSB107 srv/.env.local", "MSB107 srv/node_modules", "MSB107 srv/x.js.map"]
+
+
+def test_a_tool_with_a_program_and_an_archive_is_found_in_both(verify: Verify, matrix: Matrix) -> None:
+    content = matrix.contract.content
+    both = sorted(content.fingerprints.keys() & content.members.keys())
+    assert "javac" in both
+    made = "".join(
+        f"elf app/{tool}.x {shlex.quote(content.fingerprints[tool])}\n"
+        f"printf 'PK\\003\\004 %s' {shlex.quote(content.members[tool])} >app/{tool}.y\n"
+        for tool in both
+    )
+    told = re.findall(r"^MSB105 app/(\S+): is (.+) under another name$", verify(made).stdout, re.MULTILINE)
+    assert sorted(told) == [(f"{tool}.{form}", tool) for tool in both for form in "xy"]
 
 
 def test_two_thousand_libraries_with_long_names_are_all_read(verify: Verify) -> None:
