@@ -39,7 +39,7 @@ from msb.errors import SkippedError
 from msb.image import Archive, Image, Layer, Tree, images
 from msb.stacks import Matrix, Stack
 
-IMAGE_ALONE = [code for code, rule in RULES.items() if not rule.needs]
+IMAGE_ALONE = [code for code, rule in RULES.items() if set(rule.needs) <= {Need.SYFT}]
 RUN = [code for code in IMAGE_ALONE if RULES[code].sees is Sees.RUN]
 SCAN = [code for code in IMAGE_ALONE if RULES[code].sees in (Sees.TREE, Sees.METADATA)]
 """The rules that together may take SCAN_SECONDS for one image."""
