@@ -1,6 +1,5 @@
 """Can a tool hide? Any tool, under any name, in any place, layer and form, is told by its path. Needs no engine."""
 
-import io
 import os
 import shutil
 import struct
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, assume, example, given, note, settings
 from hypothesis import strategies as st
+from test_archives import zipped
 from test_leftovers import ELF, RULES, archive, judged, member, record
 
 from msb.stacks import Stack, load
@@ -31,15 +31,6 @@ class Tool:
     name: str
     held: bytes
     known: bool
-
-
-def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, before: bytes = b"") -> bytes:
-    stream = io.BytesIO(before)
-    stream.seek(len(before))
-    with zipfile.ZipFile(stream, "a", method) as file:
-        for name, held in files.items():
-            file.writestr(name, held)
-    return stream.getvalue()
 
 
 def tools() -> list[Tool]:

@@ -108,7 +108,7 @@ class Archives:
     def _told(self, path: str, read: Callable[[], bytes]) -> Iterator[str]:
         """The tools that a path, or what the file there says of itself, tells."""
         name = path.rpartition("/")[2]
-        source = f"{name[:-1]}" if name.endswith(".pyc") else name
+        source = name[:-1] if name.endswith(".pyc") else name
         for end, tool in self._paths.get(source, ()):
             if (path[:-1] if source != name else path).endswith(end):
                 yield tool

@@ -1,6 +1,7 @@
 """Syft, a scanner: where it is, and what it finds of a tree's packages."""
 
 import json
+import os
 import shutil
 import subprocess
 import sysconfig
@@ -32,5 +33,6 @@ def scan(tree: Tree, records: Iterable[Entry]) -> dict[str, Any]:
             copy.write_bytes(tree.read(entry))
         command = [str(syft()), "scan", f"dir:{folder}", "--quiet", "--output", "json"]
         command += ["--override-default-catalogers", "dpkg-db-cataloger"]
-        run = subprocess.run(command, env={"SYFT_CHECK_FOR_APP_UPDATE": "false"}, capture_output=True, check=True)
+        environment = os.environ | {"SYFT_CHECK_FOR_APP_UPDATE": "false"}
+        run = subprocess.run(command, env=environment, capture_output=True, check=True)
         return json.loads(run.stdout)  # type: ignore[no-any-return]

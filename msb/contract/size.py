@@ -85,6 +85,7 @@ def scanned(subject: Subject) -> Iterator[tuple[str, str]]:
 
     Why: a scanner reports a vulnerability of a package that it sees, by the advisories of the distribution in
     os-release. A record that it cannot read, or one of another distribution, hides what is to be updated.
+    The records are the files in var/lib/dpkg/status.d, one a package, which builds write; dpkg writes its own.
     Example: `MSB505 var/lib/dpkg/status.d/libssl3t64: Syft sees no package with a version in this record`
     Fix: write the whole stanza of dpkg's status file, as `docker/bundle` does; take libraries from the distribution
     that the base image has.
