@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from msb.console import step
+from msb.console import console, step, timed
 from msb.engine import Engine
 from msb.errors import MsbError
 from msb.install import apt
@@ -103,9 +104,14 @@ def _build(engine: Engine, references: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="msb-bases-") as folder:
         with step("Bootstrapping Debian 13 for the stand-ins"):
             _bootstrap(Path(folder) / "trixie.tar")
-        for reference in references:
-            with step(f"Building the stand-in of {reference}"):
+
+        def build(reference: str) -> None:
+            with timed(f"Building the stand-in of {reference}"):
                 _build_one(engine, _TARGETS[reference], reference, folder)
+
+        # One build seldom has work for two processors: it installs packages, or packs a layer.
+        with console.status("Building the stand-ins ..."), ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(build, references))
 
 
 def _need(program: str, package: str) -> None:

@@ -13,7 +13,13 @@ console = Console(highlight=False)
 @contextmanager
 def step(text: str) -> Iterator[None]:
     """Show `text` with a spinner while the block runs, then one line with the seconds it took."""
-    start = time.monotonic()
-    with console.status(f"{text} ..."):
+    with console.status(f"{text} ..."), timed(text):
         yield
+
+
+@contextmanager
+def timed(text: str) -> Iterator[None]:
+    """Print one line with the seconds that the block took."""
+    start = time.monotonic()
+    yield
     console.print(f"[green]done[/] {text} [dim]{time.monotonic() - start:.1f} s[/]", soft_wrap=True)

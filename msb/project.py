@@ -14,6 +14,9 @@ from msb.engine import Engine
 from msb.errors import MsbError
 from msb.stacks import DATA, Change, Stack
 
+UNTESTED = ("--build-arg=TEST=true",)
+"""Options of a build that is asked for something else than what its tests say, and need not wait for them."""
+
 
 class BuildError(MsbError):
     """A build that ended with an error; `log` is all it printed."""

@@ -12,6 +12,7 @@ import pytest
 from conftest import Rendered
 from dockerfile_parse import DockerfileParser
 
+from msb import project as projects
 from msb.stacks import ROOT, Stack
 
 BIN = Path(sys.executable).parent
@@ -90,6 +91,16 @@ def test_each_stage_declares_the_arguments_that_it_uses(dockerfile: Dockerfile) 
         else:
             used = set(re.findall(r"\$\{?(\w+)", value)) & known
             assert used <= declared, f"{name} {value}"
+
+
+def test_what_must_pass_is_one_argument_that_the_stage_test_alone_reads(dockerfile: Dockerfile) -> None:
+    # So a rule that is asked for something else builds the same without it (projects.UNTESTED).
+    (argument,) = (option.removeprefix("--build-arg=").partition("=")[0] for option in projects.UNTESTED)
+    stage, readers = "", []
+    for name, value in dockerfile.instructions:
+        stage = value.rpartition(" AS ")[2] if name == "FROM" else stage
+        readers += [(stage, name)] if re.search(rf"(\$|^|\s){argument}\b", value) and stage else []
+    assert readers == [("test", "ARG"), ("test", "RUN")]
 
 
 def test_a_dockerfile_has_at_most_80_lines(dockerfile: Dockerfile) -> None:

@@ -73,7 +73,8 @@ def optional_secret(subject: Subject) -> Iterator[tuple[str, str]]:
         asking = _stages_with_secrets(project)
         target = [f"--target={asking[0]}"] if len(asking) == 1 else []  # the stages after it ask for nothing
         # A cached step asks for no secret.
-        log = _run_build(subject, project, "--no-cache-filter=deps", *target, *options, _NO_IMAGE)
+        options = [*options, *projects.UNTESTED, _NO_IMAGE]
+        log = _run_build(subject, project, "--no-cache-filter=deps", *target, *options)
     if log is not None:
         yield "docker build", f"fails without the secret: {_error(log)}"
 

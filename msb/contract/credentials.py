@@ -121,8 +121,8 @@ def build_secret(subject: Subject) -> Iterator[tuple[str, str]]:
         secret = Path(folder) / "secret"
         secret.write_bytes(projects.roots() + f"\n# {canary}\n".encode())
         try:
-            # A cached step asks for no secret.
-            projects.build(subject.engine, copy, tag=tag, options=("--no-cache-filter=deps",), secret=secret)
+            options = ("--no-cache-filter=deps", *projects.UNTESTED)  # a cached step asks for no secret
+            projects.build(subject.engine, copy, tag=tag, options=options, secret=secret)
             with Image(subject.engine, tag) as image:
                 yield from _traces(image, canary.encode())
         finally:

@@ -45,7 +45,7 @@ def _built(engine: Engine, stack: Stack, project: Path, into: Path) -> Iterator[
     projects.edit(copy, stack.edits.source)
     tag = f"msb-build:{uuid.uuid4().hex[:12]}"
     try:
-        log = projects.build(engine, copy, tag=tag).log
+        log = projects.build(engine, copy, tag=tag, options=projects.UNTESTED).log
         with Image(engine, tag) as image:
             yield log, image
     finally:
