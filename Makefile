@@ -26,11 +26,11 @@ demo: setup ## from cookiecutter to a checked image, with a report (STACK=go OPT
 test: lint ## everything: lint, rendering, images, contract
 	$(run)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations 10
 
-check: setup ## what needs no engine and no browser: lint, rendering, hooks
+check: setup ## what is quick and needs no engine and no browser: lint, rendering, hooks
 	$(MAKE) --no-print-directory --jobs 3 --output-sync=target quick $(linters)
 
 quick: setup
-	$(run)/python -m pytest -q -n 2 -m "not engine and not browser"
+	$(run)/python -m pytest -q -n 2 -m "not engine and not browser and not slow"
 
 lint: setup
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(linters)

@@ -593,6 +593,7 @@ def test_a_file_in_the_way_of_a_folder_is_named_in_one_line(tmp_path: Path) -> N
     assert (folder / "docker").read_text() == "notes\n"
 
 
+@pytest.mark.slow
 def test_the_wheel_adopts_without_a_checkout(tmp_path: Path) -> None:
     build = [BIN / "uv", "build", "--quiet", "--wheel", "--out-dir", tmp_path, ROOT]
     subprocess.run(build, check=True)

@@ -54,6 +54,7 @@ def test(record_property):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "fails"), [(("-n2",), True), (("-k", "test"), False), (("test_part.py",), False)], ids=str
 )

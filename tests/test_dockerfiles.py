@@ -180,6 +180,7 @@ def test_hadolint_has_nothing_to_say(dockerfile: Dockerfile) -> None:
     assert (result.returncode, result.stdout) == (0, "")
 
 
+@pytest.mark.slow
 def test_buildkits_own_lint_has_nothing_to_say(dockerfile: Dockerfile) -> None:
     """As `docker build --check` asks it, which newer engines alone can; the first run compiles it."""
     command = [BIN / "go", "-C", ROOT / "tools/lint", "tool", "lint", dockerfile.path]

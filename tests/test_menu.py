@@ -110,6 +110,7 @@ def test_the_menu_at_a_terminal_renders_what_was_typed(
     assert "the Notes {{ 7*7 }} authors" in (tmp_path / "out" / "notes-7-7" / "LICENSE").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_git_clone_and_a_zip_archive_render_what_the_folder_renders(
     stack: Stack, tmp_path: Path, clone: Path, environment: dict[str, str]
 ) -> None:

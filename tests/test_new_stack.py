@@ -14,6 +14,8 @@ import pytest
 from msb.stacks import ROOT, load
 from msb.sync import PROJECT
 
+pytestmark = pytest.mark.slow
+
 STACK = re.compile(rf"(?<=[\[-])({'|'.join([*load().stacks, 'toy'])})(?=[-\]])")
 CHEAP = ["tests/test_menu.py", "tests/test_dockerfiles.py", "tests/test_base_names.py"]
 SUMMARY = "a toy that serves notes"

@@ -166,6 +166,7 @@ def test_a_script_gets_a_project_without_questions(tmp_path: Path) -> None:
     assert (tmp_path / "orders" / "Dockerfile").is_file()
 
 
+@pytest.mark.slow
 def test_what_make_does_without_an_engine_leaves_a_clean_tree_as_it_is(tmp_path: Path) -> None:
     """In a copy of the collection, with the environment of this one."""
     for file in FILES:

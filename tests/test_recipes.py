@@ -195,6 +195,7 @@ def restricted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "instead", "says"),
     [

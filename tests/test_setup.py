@@ -10,6 +10,8 @@ import pytest
 
 from msb.stacks import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:

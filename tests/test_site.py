@@ -20,6 +20,8 @@ from test_node_nginx import Visit
 from msb import gallery, project, site
 from msb.stacks import ROOT, Matrix, Stack
 
+pytestmark = pytest.mark.slow
+
 CONFIGURATION = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
 
 

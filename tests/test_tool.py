@@ -89,6 +89,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     return (str(folder / "venv" / "bin" / "msb"),)
 
 
+@pytest.mark.slow
 def test_the_wheel_checks_a_saved_image_with_few_dependencies(installed: tuple[str, ...], tmp_path: Path) -> None:
     path = image(tmp_path / "image.tar", tar([*ACCOUNTS, member("app/server", ELF), member("usr/bin/gcc", ELF)]))
     result = msb(path, "--only", "MSB101", command=installed)
@@ -101,6 +102,7 @@ def test_the_wheel_checks_a_saved_image_with_few_dependencies(installed: tuple[s
     assert len(found) < 15
 
 
+@pytest.mark.slow
 def test_the_wheel_brings_the_stacks_and_not_the_workshop(installed: tuple[str, ...], tmp_path: Path) -> None:
     path = image(tmp_path / "image.tar", tar([*ACCOUNTS, member("app/server", ELF)]))
     result = msb(path, "--stack", "go", "--only", "MSB501", command=installed)
@@ -278,6 +280,7 @@ def test_an_image_without_layers_or_with_many_or_without_a_command_gets_a_verdic
     assert " rules passed, " in result.stdout
 
 
+@pytest.mark.slow
 def test_a_large_sparse_file_in_a_layer_fits_into_little_memory(tmp_path: Path) -> None:
     """400 MB of zeros, packed, are read by every rule in 300 MB of memory."""
     info, _ = member("var/hole")

@@ -12,6 +12,8 @@ from test_documents import FILES
 
 from msb.stacks import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "updates.md").read_text(encoding="utf-8")
 CREATE, UPDATE, BRANCH, MERGE = re.findall(r"^```sh\n((?:.*\n)*?)```$", PAGE, re.MULTILINE)
 ADDRESS = "https://github.com/org/msb-templates"
