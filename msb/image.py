@@ -15,10 +15,10 @@ from typing import Any, Self
 
 from msb.engine import Engine
 from msb.errors import MsbError, SkippedError
-from msb.saved import Manifest, Saved
+from msb.saved import Manifest, Saved, Unpacked
 from msb.tree import Archive, Entry, Folder, Layer, Merged, Tree, packed
 
-__all__ = ["LABEL", "Archive", "Entry", "Image", "Layer", "Saved", "Tree", "created", "images", "remove"]
+__all__ = ["LABEL", "Archive", "Entry", "Image", "Layer", "Saved", "Tree", "Unpacked", "created", "images", "remove"]
 
 LABEL = f"msb={os.getpid()}"
 """The label of every container that this process creates from an image."""
@@ -129,11 +129,14 @@ class Image:
 
 
 @contextmanager
-def images(reference: str, engine_of: Callable[[], Engine], platform: str = "") -> Iterator[list[Image]]:
+def images(
+    reference: str, engine_of: Callable[[], Engine], platform: str = "", unpacked: Unpacked | None = None
+) -> Iterator[list[Image]]:
     """Yield the image, once for each of its platforms that is there: an engine's, a saved one or a root file system.
 
     A path starts with / or . or ~, or ends as a saved image does (.tar); everything else is the name of an image of the
-    engine, which is asked for only then. platform: only that one. Raises MsbError when there is nothing to look at.
+    engine, which is asked for only then. platform: only that one; unpacked: the layers that other saved images share
+    with it. Raises MsbError when there is nothing to look at.
     """
     with ExitStack() as entered:
         path = _path(reference)
@@ -148,7 +151,7 @@ def images(reference: str, engine_of: Callable[[], Engine], platform: str = "") 
             engine = engine_of()
             _inspected(engine, reference)
             path = _save(engine, reference, scratch)
-        saved = entered.enter_context(Saved(path, scratch))
+        saved = entered.enter_context(Saved(path, unpacked or entered.enter_context(Unpacked(scratch))))
         chosen = [each for each in saved.manifests if not platform or _fits(each.platform, platform)]
         if not chosen:
             there = ", ".join(manifest.platform for manifest in saved.manifests)
@@ -262,7 +265,8 @@ class _Engines(_Source):
         return Tree(archive, path.stat().st_size)
 
     def layers(self) -> list[Layer]:
-        saved = self._open.enter_context(Saved(_save(self._engine, self._reference, self._folder), self._folder))
+        unpacked = self._open.enter_context(Unpacked(self._folder))
+        saved = self._open.enter_context(Saved(_save(self._engine, self._reference, self._folder), unpacked))
         for manifest in saved.manifests:
             if _fits(manifest.platform, self.platform):
                 return saved.layers(manifest)

@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, Self
 
 import zstandard
 
@@ -41,19 +41,68 @@ class Manifest:
     layers: tuple[str, ...]
 
 
+class Unpacked:
+    """Layers that are open for reading, each unpacked once; closed when this context manager ends.
+
+    OCI layouts in folders may share one: there the name of a layer is its digest.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        """scratch: a folder that takes what had to be unpacked."""
+        self._scratch = scratch
+        self._layers: dict[str, Archive] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def layer(self, name: str, packed: Callable[[], IO[bytes]]) -> Archive:
+        """Return a layer by its name. packed: opens it; raises what damaged archives make the libraries raise."""
+        if name not in self._layers:
+            archive = Archive(self.plain(packed()))
+            self._open.callback(archive.close)
+            archive.entries  # noqa: B018 damage shows here, and not while a rule looks
+            self._layers[name] = archive
+        return self._layers[name]
+
+    def plain(self, stream: IO[bytes]) -> IO[bytes]:
+        """Return the stream itself, or a file with what it holds unpacked, for members are read out of order.
+
+        Blocks of zeros become holes of the file: a large sparse file in a layer takes no space here either.
+        """
+        magic = stream.read(4)
+        stream.seek(0)
+        unpack = next((unpack for start, unpack in UNPACK.items() if magic.startswith(start)), None)
+        if not unpack:
+            return stream
+        file = self._open.enter_context(tempfile.TemporaryFile(dir=self._scratch))  # noqa: SIM115
+        with unpack(stream) as plain:
+            while block := plain.read(_BLOCK):
+                if block.count(0) == len(block):
+                    file.seek(len(block), 1)
+                else:
+                    file.write(block)
+        file.truncate()
+        file.seek(0)
+        return file
+
+
 class Saved:
     """An OCI layout, a classic archive, or (as Docker writes) both in one.
 
     Use it as a context manager; raises MsbError on entering where there is no image in it.
     """
 
-    def __init__(self, path: Path, scratch: Path) -> None:
-        """path: the archive or folder; scratch: a folder that takes the unpacked layers."""
+    def __init__(self, path: Path, unpacked: Unpacked) -> None:
+        """path: the archive or folder; unpacked: takes what is unpacked of it."""
         self._path = path
-        self._scratch = scratch
+        self._unpacked = unpacked
         self._open = ExitStack()
 
-    def __enter__(self) -> "Saved":
+    def __enter__(self) -> Self:
         with self._readable():
             self._blobs: _Blobs = _Directory(self._path) if self._path.is_dir() else self._archive()
         return self
@@ -78,7 +127,8 @@ class Saved:
     def layers(self, manifest: Manifest) -> list[Layer]:
         """Return the layers of one image."""
         with self._readable():
-            return [Layer(name, self._layer(name)) for name in manifest.layers]
+            packed = {name: partial(self._blobs.open, name) for name in manifest.layers}
+            return [Layer(name, self._unpacked.layer(name, packed[name])) for name in manifest.layers]
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -91,34 +141,7 @@ class Saved:
 
     def _archive(self) -> "_Tar":
         stream = self._open.enter_context(self._path.open("rb"))
-        return _Tar(self._open.enter_context(tarfile.open(fileobj=self._unpacked(stream), mode="r:")))
-
-    def _layer(self, name: str) -> Archive:
-        archive = Archive(self._unpacked(self._blobs.open(name)))
-        self._open.callback(archive.close)
-        archive.entries  # noqa: B018 damage shows here, and not while a rule looks
-        return archive
-
-    def _unpacked(self, stream: IO[bytes]) -> IO[bytes]:
-        """The stream itself, or a file with what it holds unpacked, for members are read out of order.
-
-        Blocks of zeros become holes of the file: a large sparse file in a layer takes no space here either.
-        """
-        magic = stream.read(4)
-        stream.seek(0)
-        unpack = next((unpack for start, unpack in UNPACK.items() if magic.startswith(start)), None)
-        if not unpack:
-            return stream
-        file = self._open.enter_context(tempfile.TemporaryFile(dir=self._scratch))  # noqa: SIM115
-        with unpack(stream) as plain:
-            while block := plain.read(_BLOCK):
-                if block.count(0) == len(block):
-                    file.seek(len(block), 1)
-                else:
-                    file.write(block)
-        file.truncate()
-        file.seek(0)
-        return file
+        return _Tar(self._open.enter_context(tarfile.open(fileobj=self._unpacked.plain(stream), mode="r:")))
 
     def _of_the_index(self) -> Iterator[Manifest]:
         if self._blobs.has("index.json"):

@@ -7,7 +7,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -38,6 +38,7 @@ LOCK = Path(tempfile.gettempdir()) / "msb-test.lock"
 """Held by whoever starts the engine or builds its bases: sessions and their workers do it one after the other."""
 TIMED = ("MSB604", "MSB610")
 """Rules that give a service so many seconds to end."""
+Alone = Callable[[], AbstractContextManager[None]]
 VERIFIED = {f"MSB{number}" for number in (*range(101, 109), 203, 204, 206, 207, 208)}
 """The rules that docker/verify checks in every build."""
 STACK = re.compile(rf"[\[-]({'|'.join(stacks.load().stacks)})[-\]]")
@@ -149,7 +150,7 @@ def browser() -> Iterator[Browser]:
 
 def remove(engine: Engine, tags: Collection[str]) -> None:
     """Remove images side by side: the engine collects its garbage after each, once for all that wait for it."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with ThreadPoolExecutor(max_workers=64) as pool:
         list(pool.map(lambda tag: engine.run("image", "rm", "--force", tag, check=False), tags))
 
 
@@ -168,9 +169,23 @@ def own_names(locks: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quiet(locks: Path) -> Iterator[None]:
-    """Build nothing on one worker while the other asks a rule whose findings depend on seconds."""
+def quiet(locks: Path) -> Iterator[Alone]:
+    """Build nothing on one worker while the other asks a rule whose findings depend on seconds.
+
+    Yields what holds the machine for several such rules, so that each does not wait for the end of a build.
+    """
     file = locks / "quiet.lock"
+    held = False
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        nonlocal held
+        with nullcontext() if held else locked(file, fcntl.LOCK_EX):
+            before, held = held, True
+            try:
+                yield
+            finally:
+                held = before
 
     def shared(build: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(build)
@@ -180,10 +195,10 @@ def quiet(locks: Path) -> Iterator[None]:
 
         return wait
 
-    def alone(look: Look) -> Look:
+    def timed(look: Look) -> Look:
         @wraps(look)
         def wait(subject: Subject) -> Iterator[tuple[str, str]]:
-            with locked(file, fcntl.LOCK_EX):
+            with alone():
                 yield from look(subject)
 
         return wait
@@ -192,8 +207,8 @@ def quiet(locks: Path) -> Iterator[None]:
         patch.setattr(projects, "_run", shared(projects._run))
         patch.setattr(building, "_run_build", shared(building._run_build))
         for code in TIMED:
-            patch.setitem(RULES, code, replace(RULES[code], look=alone(RULES[code].look)))
-        yield
+            patch.setitem(RULES, code, replace(RULES[code], look=timed(RULES[code].look)))
+        yield alone
 
 
 @contextmanager

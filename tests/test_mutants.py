@@ -3,24 +3,26 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import IMAGES as SESSION
-from conftest import VERIFIED, remove
+from conftest import TIMED, VERIFIED, Alone, remove
 from covered import PROPERTY, Entry
 
 from msb import project as projects
 from msb import stacks
-from msb.contract import RULES, Result, Status, Subject, behaviour, check
+from msb.contract import RULES, Result, Sees, Status, Subject, behaviour, check
 from msb.engine import Engine
-from msb.image import Image
+from msb.image import Image, Unpacked, images
 from msb.stacks import Matrix, Stack
 
 FOLDER = Path(__file__).parent / "mutants"
@@ -30,6 +32,11 @@ SAYS = re.compile(rf"((?:^# says: .+\n)+){STAGE}", re.MULTILINE)
 
 def code(name: str) -> str:
     return name.partition("-")[0].upper()
+
+
+def runs(name: str) -> bool:
+    """Whether a mutant's rule starts the image."""
+    return name != CLEAN and RULES[code(name)].sees is Sees.RUN
 
 
 def text(name: str) -> str:
@@ -171,24 +178,68 @@ def test_every_mutant_has_a_text_that_its_finding_must_hold(name: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def opened(
+    engine: Engine, mutants: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], AbstractContextManager[Image]]]:
+    """Open a mutant to read it. All are saved at once, and the layers that they share are unpacked once."""
+    folder = tmp_path_factory.mktemp("mutants")
+    archive = folder / "saved.tar"
+    engine.run("image", "save", "--output", str(archive), *mutants.values())
+    shutil.unpack_archive(archive, folder, filter="data")
+    archive.unlink()
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    found = {each["annotations"]["io.containerd.image.name"].rpartition("/")[2]: each for each in index["manifests"]}
+    (folder / "manifest.json").unlink()
+
+    @contextmanager
+    def open_one(name: str) -> Iterator[Image]:
+        one = index | {"manifests": [found[mutants[name].rpartition("/")[2]]]}
+        (folder / "index.json").write_text(json.dumps(one), encoding="utf-8")
+        with images(str(folder), lambda: engine, unpacked=unpacked) as (image,):
+            yield image
+
+    with Unpacked(folder) as unpacked:
+        yield open_one
+
+
+@pytest.fixture(scope="session")
 def judged(
-    engine: Engine, matrix: Matrix, stack: Stack, mutants: dict[str, str], request: pytest.FixtureRequest
+    engine: Engine,
+    matrix: Matrix,
+    stack: Stack,
+    mutants: dict[str, str],
+    opened: Callable[[str], AbstractContextManager[Image]],
+    quiet: Alone,
+    request: pytest.FixtureRequest,
 ) -> Callable[[str], Result]:
     """Check a mutant by its own rule, and where verify judges it too, by all of verify's: it is read once for both."""
 
     @cache
     def judge(name: str) -> Result:
         codes = VERIFIED if name == CLEAN or (stack.name, name) in COMPARED else {code(name)}
-        with ExitStack() as opened:
-            image = opened.enter_context(Image(engine, mutants[name]))
+        with ExitStack() as entered:
+            image = entered.enter_context(Image(engine, mutants[name]) if runs(name) else opened(name))
             twin = None
             if code(name) == "MSB502":
-                twin = opened.enter_context(Image(engine, request.getfixturevalue("twin")))
-            # The rule's patience spares a slow service; what goes on for good is told from one in less.
-            opened.enter_context(pytest.MonkeyPatch.context()).setattr(behaviour, "_REFUSING", 6.0)
+                twin = entered.enter_context(Image(engine, request.getfixturevalue("twin")))
             return check(Subject(engine, stack, matrix.contract, image, twin=twin), codes)
 
-    return judge
+    @cache
+    def judge_running(timed: bool) -> None:
+        """Judge all that start the image, some at a time: they wait more than they work."""
+        names = [name for name in IMAGES[stack.name] if runs(name) and (code(name) in TIMED) == timed]
+        with quiet() if timed else nullcontext(), pytest.MonkeyPatch.context() as patch:
+            # The rule's patience spares a slow service; what goes on for good is told from one in less.
+            patch.setattr(behaviour, "_REFUSING", 6.0)
+            with ThreadPoolExecutor(max_workers=3) as pool:
+                list(pool.map(judge, names))
+
+    def verdicts(name: str) -> Result:
+        if runs(name):
+            judge_running(timed=code(name) in TIMED)
+        return judge(name)
+
+    return verdicts
 
 
 @pytest.mark.parametrize(("stack", "name"), PAIRS, indirect=["stack"], scope="session")

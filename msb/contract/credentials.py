@@ -131,8 +131,8 @@ def build_secret(subject: Subject) -> Iterator[tuple[str, str]]:
         with (copy / "Dockerfile").open("a", encoding="utf-8") as dockerfile:
             dockerfile.write(search)
         try:
-            options = ("--output=type=cacheonly",)
-            projects.build(subject.engine, copy, target="search", options=options, secret=secret)
+            nowhere = ("--output=type=cacheonly",)
+            projects.build(subject.engine, copy, target="search", options=nowhere, secret=secret)
         except projects.BuildError as error:
             if not re.search(r"^ > \[(?:\S+ )?search ", error.log, re.MULTILINE):
                 raise  # it could not look
