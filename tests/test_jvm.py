@@ -184,7 +184,7 @@ def each(
         return runtime
     project = projects.render(stack, stack.option_set(request.param).answers, tmp_path_factory.mktemp("each"))
     tag = f"{IMAGES}/{stack.name}:each-{request.param}"
-    projects.build(engine, project, tag=tag)
+    projects.build(engine, project, tag=tag, options=projects.UNTESTED)
     return tag
 
 
@@ -346,7 +346,13 @@ def test_two_builds_of_one_source_differ_in_the_aot_cache_alone(engine: Engine, 
     for number, cached in enumerate(([], again)):  # the first is the one that the fixture built
         archive = tmp_path / f"{number}.tar"
         output = f"--output=type=oci,dest={archive},rewrite-timestamp=true"
-        options = ("--build-arg=SOURCE_DATE_EPOCH=1767225600", "--provenance=false", output, *cached)
+        options = (
+            *projects.UNTESTED,
+            "--build-arg=SOURCE_DATE_EPOCH=1767225600",
+            "--provenance=false",
+            output,
+            *cached,
+        )
         projects.build(engine, project, options=options)
         with images(str(archive), lambda: engine) as (image,):
             builds.append({layer.name: set(layer.archive.entries) for layer in image.layers})

@@ -74,7 +74,7 @@ def site(
         tag = request.getfixturevalue("runtime")
     else:
         tag = f"{IMAGES}/{stack.name}:{option_set}"
-        projects.build(engine, generated, tag=tag)
+        projects.build(engine, generated, tag=tag, options=projects.UNTESTED)
     with Image(engine, tag) as image:
         yield Site(FRAMEWORKS[option_set], Subject(engine, stack, matrix.contract, image))
 
@@ -469,7 +469,13 @@ def test_two_builds_of_one_source_have_one_digest(engine: Engine, generated: Pat
     for number, cached in enumerate(([], again)):  # the first is the one that the fixture built
         metadata = tmp_path / f"metadata-{number}"
         output = f"type=oci,dest={tmp_path / 'image.tar'},rewrite-timestamp=true"
-        options = ("--provenance=false", f"--metadata-file={metadata}", f"--output={output}", *cached)
+        options = (
+            *projects.UNTESTED,
+            "--provenance=false",
+            f"--metadata-file={metadata}",
+            f"--output={output}",
+            *cached,
+        )
         projects.build(engine, generated, options=(*options, "--build-arg=SOURCE_DATE_EPOCH=1767225600"))
         digests.append(json.loads(metadata.read_text())["containerimage.digest"])
     assert digests[0] == digests[1]

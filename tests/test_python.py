@@ -119,7 +119,7 @@ def each(
         return runtime
     project = projects.render(stack, stack.option_set(request.param).answers, tmp_path_factory.mktemp("each"))
     tag = f"{IMAGES}/{stack.name}:each-{request.param}"
-    projects.build(engine, project, tag=tag)
+    projects.build(engine, project, tag=tag, options=projects.UNTESTED)
     return tag
 
 
@@ -468,7 +468,7 @@ def test_the_system_library_of_a_wheel_comes_along_with_its_package_record(
     assert count == 1
     path.write_text(text)
     tag = f"{IMAGES}/python:linked"
-    projects.build(engine, copy, tag=tag)
+    projects.build(engine, copy, tag=tag, options=projects.UNTESTED)
     assert ask("import json, linked; print(json.dumps(linked.version()))", image=tag).startswith("8.")
     with Image(engine, tag) as image:
         assert image.tree.text("var/lib/dpkg/status.d/libreadline8t64") or image.tree.text(
