@@ -170,8 +170,9 @@ class Edits(_Strict):
 class Stack(_Strict):
     """One stack: its folder, option sets, permitted names, bases, budget, service and what it is compared with.
 
-    `versions`: how each language tool tells its version, as a stage and the command there; `parts`: what it cuts from
-    its bases; `peers`: how many times the start of a peer its own may take, where that is not measure.START.
+    `varies`: the files that two builds of one source make differently; `versions`: how each language tool tells its
+    version, as a stage and the command there; `parts`: what it cuts from its bases; `peers`: how many times the start
+    of a peer its own may take, where that is not measure.START.
     """
 
     name: str
@@ -183,6 +184,7 @@ class Stack(_Strict):
     application: list[str]
     webroot: list[str]
     changes: list[str]
+    varies: list[str] = Field(default_factory=list)
     builder: str
     bases: list[str]
     budget: Budget

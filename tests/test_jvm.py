@@ -17,7 +17,7 @@ from msb import project as projects
 from msb.contract import RULES, Sees, Status, Subject, check
 from msb.contract.service import running
 from msb.engine import Engine, Output
-from msb.image import Image, images
+from msb.image import Image
 from msb.stacks import ROOT, Matrix, Stack
 
 pytestmark = pytest.mark.parametrize("stack", ["jvm"], indirect=True, scope="session")
@@ -338,28 +338,6 @@ def test_properties_that_add_or_remove_beans_are_read_at_the_start(subject: Subj
 def test_a_cache_that_does_not_fit_is_an_error_with_aot_mode_on(start: Callable[..., Output]) -> None:
     assert start("-XX:AOTMode=on", "-XX:+UseCompactObjectHeaders").returncode != 0
     assert start("-XX:+UseCompactObjectHeaders").returncode == 0
-
-
-def test_two_builds_of_one_source_differ_in_the_aot_cache_alone(engine: Engine, project: Path, tmp_path: Path) -> None:
-    again = ["--no-cache-filter=build,jre,package,candidate,runtime"]
-    builds = []
-    for number, cached in enumerate(([], again)):  # the first is the one that the fixture built
-        archive = tmp_path / f"{number}.tar"
-        output = f"--output=type=oci,dest={archive},rewrite-timestamp=true"
-        options = (
-            *projects.UNTESTED,
-            "--build-arg=SOURCE_DATE_EPOCH=1767225600",
-            "--provenance=false",
-            output,
-            *cached,
-        )
-        projects.build(engine, project, options=options)
-        with images(str(archive), lambda: engine) as (image,):
-            builds.append({layer.name: set(layer.archive.entries) for layer in image.layers})
-    first, second = builds
-    assert len(first) == len(second)
-    differ = [*(first[name] for name in first.keys() - second), *(second[name] for name in second.keys() - first)]
-    assert differ == [{"app", "app/app.aot"}] * 2
 
 
 # --- what its owner does with it ---

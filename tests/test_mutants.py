@@ -226,12 +226,12 @@ def judged(
 
     @cache
     def judge_running(timed: bool) -> None:
-        """Judge all that start the image, some at a time: they wait more than they work."""
+        """Judge all that start the image: some at a time, for they wait more than they work, or what is timed alone."""
         names = [name for name in IMAGES[stack.name] if runs(name) and (code(name) in TIMED) == timed]
         with quiet() if timed else nullcontext(), pytest.MonkeyPatch.context() as patch:
             # The rule's patience spares a slow service; what goes on for good is told from one in less.
             patch.setattr(behaviour, "_REFUSING", 6.0)
-            with ThreadPoolExecutor(max_workers=3) as pool:
+            with ThreadPoolExecutor(max_workers=1 if timed else 3) as pool:
                 list(pool.map(judge, names))
 
     def verdicts(name: str) -> Result:

@@ -24,7 +24,14 @@ OTHERS = [
 ]
 
 
-STEPS = {"MSB402": "ca-certificates", "MSB504": "", "MSB702": "", "MSB705": "ca-certificates", "MSB707": ""}
+STEPS = {
+    "MSB402": "ca-certificates",
+    "MSB504": "",
+    "MSB702": "",
+    "MSB704": "",
+    "MSB705": "ca-certificates",
+    "MSB707": "",
+}
 """The rules that build the project again and again to judge steps of its Dockerfile: those with this word in them.
 
 Each is asked once of each different set of such steps.

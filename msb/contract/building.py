@@ -61,6 +61,21 @@ def cached_dependencies(subject: Subject) -> Iterator[tuple[str, str]]:
             yield f"deps: {text[:60]}", "runs again after a source edit"
 
 
+@rule(704, Need.PROJECT, sees=Sees.BUILD)
+def reproducible(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Two builds of the same source give the same image, the times of its files aside.
+
+    Why: whoever builds a commit again can prove that the image is made of it, and a registry stores a layer that did
+    not change once. What the stack cannot make alike twice is its `varies` in stacks.toml. A build with
+    `SOURCE_DATE_EPOCH` and the exporter's `rewrite-timestamp` sets the times too.
+    Example: `MSB704 app/server: has another content in a second build of the same source`
+    Fix: take names, times and random numbers out of what the build writes, and sort what it lists.
+    """
+    for path, difference in subject.rebuilt.differ.items():
+        if f"/{path}" not in subject.stack.varies:
+            yield path, difference
+
+
 @rule(705, Need.PROJECT, sees=Sees.BUILD)
 def optional_secret(subject: Subject) -> Iterator[tuple[str, str]]:
     """The project builds without the secret `ca-certificates`, where the network does not ask for it.

@@ -2,12 +2,12 @@
 
 import re
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from msb import project as projects
 from msb.contract.ownership import Owners
+from msb.contract.rebuilt import bundle
 from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.errors import MsbError
 from msb.image import Image
@@ -111,26 +111,19 @@ def build_secret(subject: Subject) -> Iterator[tuple[str, str]]:
     Fix: `RUN --mount=type=secret,id=npmrc,target=/root/.npmrc`, and copy nothing from it; then replace the secret.
     """
     if subject.secret:
-        yield from _traces(subject.image, subject.secret)
+        yield from traces(subject.image, subject.secret)
         return
     assert subject.project  # noqa: S101 the rule's need
-    canary = f"msb-canary-{uuid.uuid4().hex}"
-    tag = f"msb-build:{uuid.uuid4().hex[:12]}"
+    yield from subject.rebuilt.traces
+    canary = subject.rebuilt.canary
+    search = f"\nFROM build AS search\nRUN ! grep -rlsF {canary} / --exclude-dir=proc --exclude-dir=sys\n"
     with tempfile.TemporaryDirectory(prefix="msb-secret-") as folder:
-        copy = projects.copy(subject.project, Path(folder) / "project")
         secret = Path(folder) / "secret"
-        secret.write_bytes(projects.roots() + f"\n# {canary}\n".encode())
-        try:
-            options = ("--no-cache-filter=deps", *projects.UNTESTED)  # a cached step asks for no secret
-            projects.build(subject.engine, copy, tag=tag, options=options, secret=secret)
-            with Image(subject.engine, tag) as image:
-                yield from _traces(image, canary.encode())
-        finally:
-            subject.engine.run("image", "rm", "--force", tag, check=False)
-        search = f"\nFROM build AS search\nRUN ! grep -rlsF {canary} / --exclude-dir=proc --exclude-dir=sys\n"
+        secret.write_bytes(bundle(canary))
+        copy = projects.copy(subject.project, Path(folder) / "project")
         with (copy / "Dockerfile").open("a", encoding="utf-8") as dockerfile:
             dockerfile.write(search)
-        try:
+        try:  # the stages before it are cached as they were built with the canary
             nowhere = ("--output=type=cacheonly",)
             projects.build(subject.engine, copy, target="search", options=nowhere, secret=secret)
         except projects.BuildError as error:
@@ -205,8 +198,8 @@ def _key_material(archive: Content, entry: Entry) -> str:
     return ""
 
 
-def _traces(image: Image, secret: bytes) -> Iterator[tuple[str, str]]:
-    """Where a long line of a secret is in the layers and in the history."""
+def traces(image: Image, secret: bytes) -> Iterator[tuple[str, str]]:
+    """Yield where a long line of a secret is in the layers and in the history; raise MsbError when it has none."""
     lines = {line.strip() for line in secret.splitlines() if not line.startswith(b"-----")}  # as every key's first
     told = [line for line in sorted(lines, key=len)[-_LINES:] if len(line) >= _TELLING]
     if not told:

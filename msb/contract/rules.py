@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msb.contract.edited import Edited, edited
 from msb.contract.exceptions import Allowed
+from msb.contract.rebuilt import Rebuilt, rebuilt
 from msb.contract.scanner import syft
 from msb.engine import Engine
 from msb.errors import MsbError, SkippedError
@@ -125,6 +126,12 @@ class Subject:
         """What a source edit of the project does, built when it is first asked for."""
         assert self.project  # noqa: S101 the need of the rules that ask
         return edited(self.engine, self.stack, self.project)
+
+    @cached_property
+    def rebuilt(self) -> Rebuilt:
+        """What a second build of the project gives, built when it is first asked for."""
+        assert self.project  # noqa: S101 the need of the rules that ask
+        return rebuilt(self.engine, self.project)
 
     @cached_property
     def session(self) -> "Session":
