@@ -1,15 +1,21 @@
 """Does rule 111 see what archives bring, at any depth and under any name, and nothing in those that bring nothing?"""
 
 import base64
+import bz2
+import gzip
 import io
+import lzma
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import zstandard
 
+from msb import tars
 from msb.contract import Status, Subject, check
 from msb.contract.inside import module
 from msb.stacks import load
@@ -28,6 +34,16 @@ def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, before: 
     return stream.getvalue()
 
 
+def tarred(files: dict[str, bytes], pack: Callable[[bytes], bytes] = bytes) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return pack(stream.getvalue())
+
+
 def described(name: str, required: str) -> bytes:
     """A module-info.class of a module that requires another."""
     texts = ["Module", name, required, "module-info"]
@@ -40,13 +56,7 @@ def described(name: str, required: str) -> bytes:
 
 def judged(files: dict[str, bytes], stack: str = "jvm", code: str = "MSB111", **changes: Any) -> list[str]:
     matrix = load()
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as tar:
-        for path, content in files.items():
-            info = tarfile.TarInfo(path)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    archive = Archive(io.BytesIO(stream.getvalue()))
+    archive = Archive(io.BytesIO(tarred(files)))
     tree = Tree(archive, 0) if code == "MSB111" else Tree(Archive(io.BytesIO(bytes(10240))), 0)
     image: Any = SimpleNamespace(tree=tree, layers=[Layer("only", archive)], config={}, env={}, command=[], history=[])
     profile = (matrix.any if stack == "any" else matrix.stack(stack)).model_copy(update=changes)
@@ -136,9 +146,45 @@ def test_an_archive_that_unpacks_to_more_than_can_be_looked_through_is_a_finding
     assert judged({"app/x": bomb}) == ["app/x: unpacks to more than 64 times its size: nobody can look through it"]
 
 
+PACKS = [bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.compress]
+
+
+@pytest.mark.parametrize("pack", PACKS, ids=["plain", "gzip", "bzip2", "xz", "zstd"])
+def test_a_tool_in_a_tar_is_found_however_it_is_packed_and_whatever_it_is_called(
+    pack: Callable[[bytes], bytes],
+) -> None:
+    data = tarred({"x/run": ELF + b"GNU bash, version", "lib/y.jar": zipped({JANINO: b""}), "pip/get": b"#!"}, pack)
+    found = ["!/lib/y.jar: brings janino", "!/x/run: brings bash"]
+    assert {f"app/data{line}" for line in found} <= set(judged({"app/data": data}))
+    nested = judged({"app/z": zipped({"a.tar": data, "b": pack(zipped({JANINO: b""}))})})
+    assert {"app/z!/b: brings janino", *(f"app/z!/a.tar{line}" for line in found)} <= set(nested)
+
+
+@pytest.mark.parametrize("pack", PACKS[1:], ids=["gzip", "bzip2", "xz", "zstd"])
+def test_a_program_that_is_packed_by_itself_is_found(pack: Callable[[bytes], bytes]) -> None:
+    for content, what in ((b"gcc version %s", "gcc"), (b"anything else", "a program that no record owns")):
+        assert judged({"app/tool.gz": pack(ELF + content)}) == [f"app/tool.gz: brings {what}"]
+    assert judged({"srv/tool.gz": pack(ELF)}, "node-nginx") == []
+    assert judged({"app/page.html.gz": pack(b"<p>gcc version</p>")}) == []
+
+
+def test_a_packed_file_that_unpacks_to_more_than_can_be_looked_through_is_a_finding() -> None:
+    told = "unpacks to more than 64 times its size: nobody can look through it"
+    assert judged({"app/x": gzip.compress(bytes(40 << 20))}) == [f"app/x: {told}"]
+
+
+def test_a_tar_with_many_members_or_a_long_name_is_read_in_little_memory() -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1 << 34
+    assert list(tars.members(io.BytesIO(header.tobuf() + bytes(2048)))) == []
+    many = io.BytesIO(tarred({f"{number}": b"" for number in range(2000)}))
+    assert sum(1 for _ in tars.members(many)) == 2000
+
+
 @pytest.mark.parametrize("cut", [1, 30, 100])
 def test_a_broken_archive_is_read_as_far_as_it_goes(cut: int) -> None:
     data = zipped({"x.jar": zipped({JANINO: b"x" * 99})})
-    for broken in (data[cut:], data[:-cut], data[:cut] + b"\xff" * 8 + data[cut + 8 :]):
-        judged({"app/x": broken})
+    for whole in (data, *(tarred({"x.jar": data}, pack) for pack in PACKS)):
+        for broken in (whole[cut:], whole[:-cut], whole[:cut] + b"\xff" * 8 + whole[cut + 8 :]):
+            judged({"app/x": broken})
     assert module(base64.b64decode("yv66vgAAADU=")[:cut]) == ""

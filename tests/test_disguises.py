@@ -1,16 +1,20 @@
 """Can a tool hide? Any tool, under any name, in any place, layer and form, is told by its path. Needs no engine."""
 
+import gzip
+import lzma
 import os
 import shutil
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hypothesis import HealthCheck, assume, example, given, note, settings
 from hypothesis import strategies as st
-from test_archives import zipped
+from test_archives import tarred, zipped
 from test_leftovers import ELF, RULES, archive, judged, member, record
 
 from msb.stacks import Stack, load
@@ -71,12 +75,16 @@ PLACES = (
     "home/nonroot", "app/.hidden", "app/__pycache__", "srv/downloads", "usr/share/nginx/html", "etc/nginx", "app",
     "opt/java/lib",
 )  # fmt: skip
-PACKED = {
-    "packed": (zipfile.ZIP_DEFLATED, b""),
-    "stored": (zipfile.ZIP_STORED, b""),
-    "lzma": (zipfile.ZIP_LZMA, b""),
-    "behind a script": (zipfile.ZIP_DEFLATED, b"#!/bin/sh\n"),
-    "nested": (zipfile.ZIP_DEFLATED, b""),
+PACKED: dict[str, Callable[[dict[str, bytes]], bytes]] = {
+    "packed": zipped,
+    "stored": partial(zipped, method=zipfile.ZIP_STORED),
+    "lzma": partial(zipped, method=zipfile.ZIP_LZMA),
+    "behind a script": partial(zipped, before=b"#!/bin/sh\n"),
+    "nested": lambda files: zipped({"lib/x.jar": zipped(files)}),
+    "tar": tarred,
+    "tar.gz": partial(tarred, pack=gzip.compress),
+    "tar.xz in a zip": lambda files: zipped({"x": tarred(files, lzma.compress)}),
+    "gzip": lambda files: gzip.compress(*files.values()),
 }
 FORMS = ("plain", "plain", "setuid", "unreadable", "hard link", "link", *PACKED)
 LAYERS = ("only", "only", "below", "deleted", "folder deleted", "folder emptied", "replaced", "linked over")
@@ -129,10 +137,7 @@ def test_a_tool_is_found_whatever_it_is_called_and_wherever_and_however_it_is_pu
     assume(place or not layer.startswith("folder"))
     held = tool.held
     if form in PACKED:
-        method, before = PACKED[form]
-        held = zipped({f"lib/{name or tool.name}": held}, method, before)
-        if form == "nested":
-            held = zipped({"lib/x.jar": held})
+        held = PACKED[form]({f"lib/{name or tool.name}": held})
     files = {path: member(held, {"setuid": 0o4755, "unreadable": 0}.get(form, 0o755))}
     paths = {path}
     if "link" in form:

@@ -1,18 +1,20 @@
-"""What archives bring along: engines, installers and programs, in a jar, a wheel or a zip, and in those inside it."""
+"""What archives bring along: engines, installers and programs, in a jar, a wheel, a zip or a tar, at any depth."""
 
 import io
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
-from msb import elf, zips
+from msb import elf, tars, zips
 from msb.contract.rules import Subject, names_like
-from msb.tree import MODULES, Entry, first
-from msb.zips import Member
+from msb.tree import HEAD, MODULES, Entry, Part, first
 
 _LIBRARY = re.compile(r"\.(?:so(?:\.|$)|jnilib$)")
-_ARCHIVES = (".jar", ".war", ".ear", ".zip", ".whl", ".egg", ".pyz", ".pex", ".jmod")
+_ARCHIVES = (".jar", ".war", ".ear", ".zip", ".whl", ".egg", ".pyz", ".pex", ".jmod", ".tar")
+_PACKED = re.compile(r"\.(?:gz|bz2|xz|zst)$")
 _COORDINATES = re.compile(r"(?:^|/)META-INF/maven/([^/]+)/([^/]+)/[^/]*$")
 _METADATA = re.compile(r"(?:^|/)[^/]+\.(?:dist|egg)-info(?:/(?:METADATA|PKG-INFO|RECORD))?$|^EGG-INFO/PKG-INFO$")
 _NAME = re.compile(
@@ -21,10 +23,21 @@ _NAME = re.compile(
 _MODULE = re.compile(rb"^(?:Automatic-Module-Name|Bundle-SymbolicName):[ \t]*([\w.-]+)", re.IGNORECASE | re.MULTILINE)
 _POOL = {3: 4, 4: 4, 5: 8, 6: 8, 7: 2, 8: 2, 9: 4, 10: 4, 11: 4, 12: 4, 15: 3, 16: 2, 17: 4, 18: 4, 19: 2, 20: 2}
 _SAID = 1 << 18  # bytes of a manifest, a record or a module's description
+_BLOCK = 1 << 16  # bytes of a member that are read at a time
 _DEEPEST = 6  # archives in one another
 _LEAST, _TIMES = 32 << 20, 64  # bytes that an archive may unpack to: so many, and so many times its own size
 _ENTRY = 1 << 10  # bytes that a member counts for besides
 _OVERLAP = 1 << 10  # longer than any text that gives a tool away
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A file of an archive. head: its first bytes; blocks: its content in parts; plain: it where it is not packed."""
+
+    name: str
+    head: bytes
+    blocks: Callable[[], Iterator[bytes]]
+    plain: Part | None = None
 
 
 class Archives:
@@ -57,48 +70,70 @@ class Archives:
         self._left = _LEAST + _TIMES * size
         told = set()
         try:
-            for found in self._search(stream, place, 0, owned):
+            for found in self._searched(stream, place, 0, owned):
                 if found not in told:
                     told.add(found)
                     yield found
         except _TooMuchError:
             yield place, f"unpacks to more than {_TIMES} times its size: nobody can look through it"
 
-    def _search(self, stream: IO[bytes], place: str, depth: int, owned: bool) -> Iterator[tuple[str, str]]:
-        for member in zips.members(stream):
-            self._spend(_ENTRY)
-            where, name = f"{place}!/{member.name}", member.name.rpartition("/")[2]
-            for tool in self._told(member.name, lambda member=member: self._start(stream, member)):  # type: ignore[misc]
-                yield place, f"brings {tool}"
-            head = zips.head(stream, member)
-            if head in (b"\x7fELF", MODULES) or head.startswith(b"#!"):
-                yield from ((where, what) for what in self._program(stream, member, name, head, owned))
-            if head == b"PK\3\4" or name.lower().endswith(_ARCHIVES):
-                if depth == _DEEPEST:
-                    yield where, f"is the {depth + 1}th archive in one another: nobody can look through them"
-                    continue
-                with tempfile.TemporaryFile(prefix="msb-zip-") as file:
-                    yield from self._search(self._whole(stream, member, file), where, depth + 1, owned)
+    def _searched(self, stream: IO[bytes], place: str, depth: int, owned: bool) -> Iterator[tuple[str, str]]:
+        """What a file brings as an archive, which may be packed as a whole: what that holds may be a program too."""
+        stream.seek(0)
+        if not tars.packed(stream.read(HEAD)):
+            for member in _members(stream):
+                yield from self._of(member, place, depth, owned)
+            return
+        with tempfile.TemporaryFile(prefix="msb-packed-") as file:
+            self._write(tars.unpacked(stream), file)
+            whole = _whole(_PACKED.sub("", place.rpartition("/")[2]), file)
+            yield from ((place, what) for what in self._program(whole, owned))
+            yield from self._inside(file, place, depth, owned)
 
-    def _program(self, stream: IO[bytes], member: Member, name: str, head: bytes, owned: bool) -> Iterator[str]:
+    def _of(self, member: _Member, place: str, depth: int, owned: bool) -> Iterator[tuple[str, str]]:
+        """What a member of the archive at that place brings."""
+        self._spend(_ENTRY)
+        where = f"{place}!/{member.name}"
+        for tool in self._told(member.name, lambda: self._start(member)):
+            yield place, f"brings {tool}"
+        yield from ((where, what) for what in self._program(member, owned))
+        if member.head == b"PK\3\4" or tars.packed(member.head) or member.name.lower().endswith(_ARCHIVES):
+            if member.plain:
+                yield from self._inside(member.plain, where, depth, owned)  # type: ignore[arg-type]
+                return
+            with tempfile.TemporaryFile(prefix="msb-packed-") as file:
+                self._write(member.blocks(), file)
+                yield from self._inside(file, where, depth, owned)
+
+    def _inside(self, stream: IO[bytes], place: str, depth: int, owned: bool) -> Iterator[tuple[str, str]]:
+        if depth == _DEEPEST:
+            yield place, f"is the {depth + 1}th archive in one another: nobody can look through them"
+        else:
+            yield from self._searched(stream, place, depth + 1, owned)
+
+    def _program(self, member: _Member, owned: bool) -> Iterator[str]:
+        """What a member is, if it is machine code, a script or a Java runtime."""
+        if not (member.head in (b"\x7fELF", MODULES) or member.head.startswith(b"#!")):
+            return
+        name = member.name.rpartition("/")[2]
         library = _LIBRARY.search(name)
         if not library and any(names.match(name) for names in self._names):
             yield f"brings {name}"
-        elif head in (b"\x7fELF", MODULES):
-            tool = self._fingerprint(stream, member)
+        elif not member.head.startswith(b"#!"):
+            tool = self._fingerprint(member)
             if tool:
                 yield f"brings {tool}"
-            elif head != MODULES and not owned and not (library and self._loaded(stream, member)):
+            elif member.head != MODULES and not owned and not (library and self._loaded(member)):
                 yield "brings a program that no record owns"
 
-    def _loaded(self, stream: IO[bytes], member: Member) -> bool:
+    def _loaded(self, member: _Member) -> bool:
         """Whether what is called a library is one: a program has a loader, or a fixed address."""
-        found = elf.read(io.BytesIO(self._start(stream, member)))
+        found = elf.read(io.BytesIO(self._start(member)))
         return not found or not (found.interpreter or found.kind == elf.EXECUTABLE)
 
-    def _fingerprint(self, stream: IO[bytes], member: Member) -> str:
+    def _fingerprint(self, member: _Member) -> str:
         before = b""
-        for block in zips.blocks(stream, member):
+        for block in member.blocks():
             self._spend(len(block))
             if found := first(before + block, self._texts):
                 return self._texts[found]
@@ -127,23 +162,20 @@ class Archives:
     def _identified(self, said: str) -> Iterator[str]:
         yield from (tool for tool, names in self._identities.items() if names.match(said))
 
-    def _start(self, stream: IO[bytes], member: Member) -> bytes:
+    def _start(self, member: _Member) -> bytes:
         data = b""
-        for block in zips.blocks(stream, member):
+        for block in member.blocks():
             self._spend(len(block))
             data += block
             if len(data) >= _SAID:
                 break
         return data[:_SAID]
 
-    def _whole(self, stream: IO[bytes], member: Member, file: IO[bytes]) -> IO[bytes]:
-        """An archive inside one as a file that can seek: as it stands there, or unpacked."""
-        if not member.method:
-            return zips.stored(stream, member)  # type: ignore[return-value]
-        for block in zips.blocks(stream, member):
+    def _write(self, blocks: Iterator[bytes], file: IO[bytes]) -> None:
+        """Unpack an archive to a file, which can seek."""
+        for block in blocks:
             self._spend(len(block))
             file.write(block)
-        return file
 
     def _spend(self, size: int) -> None:
         self._left -= size
@@ -153,6 +185,27 @@ class Archives:
 
 class _TooMuchError(Exception):
     """More than an archive of that size may unpack to."""
+
+
+def _members(stream: IO[bytes]) -> Iterator[_Member]:
+    """The files of the archive that a stream is, if it is one."""
+    for found in zips.members(stream):
+        plain = None if found.method else zips.stored(stream, found)
+        yield _Member(found.name, zips.head(stream, found), partial(zips.blocks, stream, found), plain)
+    for name, part in tars.members(stream):
+        yield _Member(name, part.read(HEAD), partial(_blocks, part), part)
+
+
+def _whole(name: str, file: IO[bytes]) -> _Member:
+    """A file as if it were a member."""
+    file.seek(0)
+    return _Member(name, file.read(HEAD), partial(_blocks, file))
+
+
+def _blocks(file: IO[bytes] | Part) -> Iterator[bytes]:
+    file.seek(0)
+    while block := file.read(_BLOCK):
+        yield block
 
 
 def module(data: bytes) -> str:

@@ -204,8 +204,9 @@ def inside_archives(subject: Subject) -> Iterator[tuple[str, str]]:
 
     Why: a jar needs no program to compile or to run scripts, and a zip is one call away from a tool. Maven coordinates,
     names of modules, bundles and Python packages, paths of classes, and machine code and scripts inside are looked at,
-    compressed or not, whatever the archive is called. What rule 105 has told of a file is not repeated. Of archives
-    that a record owns or that are served, programs under names of their own are content.
+    in zip and tar archives and in what gzip, bzip2, xz and Zstandard pack, whatever they are called. What rule 105 has
+    told of a file is not repeated. Of archives that a record owns or that are served, programs under names of their
+    own are content.
     Example: `MSB111 app/app.jar!/BOOT-INF/lib/janino-3.1.jar: brings janino`
     Fix: drop the dependency, or give it a scope that does not ship. Where the service needs it, allow that place with
     the reason: `allow MSB111 /app/app.jar!/BOOT-INF/lib/janino-*.jar conditions of logback.xml`.
