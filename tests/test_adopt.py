@@ -680,13 +680,19 @@ def port() -> Iterator[str]:
 
 
 def started(folder: Path, program: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """What docker/commands makes of SERVICE and PROBE, run."""
+    """What docker/wheels makes of SERVICE and PROBE, run."""
     venv = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    commands = ROOT / "templates" / "python" / "{{cookiecutter.__folder}}" / "docker" / "commands"
-    declared = {"SERVICE": "python -m app", "PROBE": "", "COMMANDS": "", "PYTHONPATH": str(folder)} | variables
+    wheels = ROOT / "templates" / "python" / "{{cookiecutter.__folder}}" / "docker" / "wheels"
+    declared = {
+        "SERVICE": "python -m app",
+        "PROBE": "",
+        "COMMANDS": "",
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    } | variables
     environment = os.environ | declared
-    made = subprocess.run([venv / "bin/python", commands], env=environment, capture_output=True, text=True)
+    made = subprocess.run([venv / "bin/python", wheels], env=environment, capture_output=True, text=True)
     if made.returncode:
         return made
     run = [venv / "bin/python", venv / "bin" / program]

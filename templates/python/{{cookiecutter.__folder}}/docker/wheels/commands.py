@@ -6,7 +6,6 @@ environment when it runs. PROBE may also be a path, which the service on PORT ha
 then the service has to take a connection.
 """
 
-import csv
 import os
 import re
 import shlex
@@ -27,6 +26,8 @@ except OSError as error:
     sys.exit(f"unhealthy: {error}")
 """
 
+folder = Path(sysconfig.get_path("scripts"))
+
 
 def program(words: list[str]) -> str:
     """The text of a program that runs these words."""
@@ -46,23 +47,19 @@ def program(words: list[str]) -> str:
     return f"import runpy, sys\n\nsys.argv[:1] = {words!r}\n{run}\n"
 
 
-folder = Path(sysconfig.get_path("scripts"))
-starts = {"serve": shlex.split(os.environ["SERVICE"]), "probe": shlex.split(os.environ["PROBE"])}
-if not starts["serve"]:
-    sys.exit("commands: SERVICE is empty: name in the Dockerfile what serves, for example python -m app")
-firsts = {words[0] for words in starts.values() if words and not re.search("[/:]", words[0])}
-declared = set(os.environ["COMMANDS"].split()) | firsts - {"python"}
-found = {path.name: path for path in folder.iterdir() if not path.is_symlink()}
-if missing := declared - found.keys():
-    sys.exit(f"commands: the Dockerfile names {min(missing)!r}, a command that no package in requirements.txt installs")
-for name in found.keys() - declared:
-    found[name].unlink()
-for name, words in starts.items():
-    (folder / name).write_text(program(words))
-
-# A wheel's record lists what ships, and nothing else.
-site = Path(sysconfig.get_path("purelib"))
-for record in site.glob("*.dist-info/RECORD"):
-    rows = list(csv.reader(record.read_text().splitlines()))
-    with record.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(row for row in rows if (site / row[0]).exists())
+def keep() -> None:
+    """Leave just the declared commands, and those that start and probe the service."""
+    starts = {"serve": shlex.split(os.environ["SERVICE"]), "probe": shlex.split(os.environ["PROBE"])}
+    if not starts["serve"]:
+        sys.exit("commands: SERVICE is empty: name in the Dockerfile what serves, for example python -m app")
+    firsts = {words[0] for words in starts.values() if words and not re.search("[/:]", words[0])}
+    declared = set(os.environ["COMMANDS"].split()) | firsts - {"python"}
+    found = {path.name: path for path in folder.iterdir() if not path.is_symlink()}
+    if missing := declared - found.keys():
+        sys.exit(
+            f"commands: the Dockerfile names {min(missing)!r}, a command that no package in requirements.txt installs"
+        )
+    for name in found.keys() - declared:
+        found[name].unlink()
+    for name, words in starts.items():
+        (folder / name).write_text(program(words))
