@@ -452,15 +452,30 @@ def test_nginx_comes_without_modules_and_with_its_libraries_alone(site: Site) ->
     assert not [entry.path for entry in site.subject.image.tree if "module" in entry.path.removeprefix("srv/")]
 
 
-def test_a_configuration_that_nginx_refuses_fails_the_build(engine: Engine, project: Path, tmp_path: Path) -> None:
+SPOILED = {
+    "not nginx's language": ("nginx/nginx.conf", r"\A", "broken on;\n", r"\[package .*\n.*\[emerg\]"),
+    "not this user's to write": ("nginx/nginx.conf", r"pid \S+", "pid /run/nginx.pid;", r"\[package .*\n.*\[emerg\]"),
+    "blocked by the policy": (
+        "index.html",
+        r"(?=</head>)",
+        '<link rel="stylesheet" href="https://fonts.example.com/css" />',
+        r"policy: index\.html: style-src-elem https://fonts\.example\.com is blocked by .* of nginx\.conf: ",
+    ),
+}
+"""Edits of a project: what the file gets in the place of a pattern, and what the build says."""
+
+
+@pytest.mark.parametrize(("file", "pattern", "text", "says"), SPOILED.values(), ids=SPOILED)
+def test_a_site_that_would_not_be_served_or_not_load_fails_the_build(
+    engine: Engine, project: Path, tmp_path: Path, file: str, pattern: str, text: str, says: str
+) -> None:
     copy = projects.copy(project, tmp_path / "project")
-    conf = copy / "nginx" / "nginx.conf"
-    for spoiled in ("broken on;\n", "pid /run/nginx.pid;\n"):  # not nginx's language, and not this user's to write
-        conf.write_text(spoiled + conf.read_text().replace("pid /tmp/nginx.pid;\n", ""))
-        with pytest.raises(projects.BuildError) as refused:
-            projects.build(engine, copy, target="package")
-        assert re.search(r"\[package .*\n.*\[emerg\]", refused.value.log), refused.value.log[-2000:]
-        conf.write_text((project / "nginx" / "nginx.conf").read_text())
+    spoiled, count = re.subn(pattern, text, (copy / file).read_text())
+    assert count == 1
+    (copy / file).write_text(spoiled)
+    with pytest.raises(projects.BuildError) as refused:
+        projects.build(engine, copy, target="package")
+    assert re.search(says, refused.value.log), refused.value.log[-2000:]
 
 
 def test_two_builds_of_one_source_have_one_digest(engine: Engine, generated: Path, tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def read(project: Project) -> Found:
     found.note(
         "nginx/nginx.conf",
         "Content-Security-Policy",
-        "what pages may load: from the site itself alone; name other hosts, or inline scripts and styles, here",
+        "what pages may load: from the site itself alone; the build fails if a page needs another host, or an inline "
+        "script or style, that is not named here",
     )
     found.says = f"{framework} with {manager}: `{found.args['BUILD']}` makes {found.args['OUTPUT']}"
     return found
