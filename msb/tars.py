@@ -14,7 +14,6 @@ from msb.tree import Part
 
 _XZ = b"\xfd7zX"
 _UNPACK = UNPACK | {b"BZh": bz2.open}
-_MAGIC, _AT = b"ustar", 257
 _PART = 1 << 16  # bytes that are read at a time
 _LONGEST = 1 << 20  # bytes of a name or of other headers
 _MEMORY = 128 << 20  # bytes that unpacking may take: xz alone asks for as many as the archive says, 65 MB with -9
@@ -47,9 +46,6 @@ def unpacked(stream: IO[bytes]) -> Iterator[bytes]:
 
 def members(stream: IO[bytes]) -> Iterator[tuple[str, Part]]:
     """Yield the name and the content of each file in a tar archive; nothing where the stream is none."""
-    stream.seek(_AT)
-    if stream.read(len(_MAGIC)) != _MAGIC:
-        return
     try:
         with tarfile.open(fileobj=_Headers(stream, 0, stream.seek(0, 2)), mode="r:") as archive:  # type: ignore[call-overload]
             while member := archive.next():
@@ -61,13 +57,19 @@ def members(stream: IO[bytes]) -> Iterator[tuple[str, Part]]:
 
 
 def _xz(stream: IO[bytes]) -> Iterator[bytes]:
-    """As `lzma.open` reads it, which takes no limit for its memory."""
-    unpacker = lzma.LZMADecompressor(memlimit=_MEMORY)
-    while not unpacker.eof:
-        block = stream.read(_PART) if unpacker.needs_input else b""
-        if unpacker.needs_input and not block:
-            return
-        yield unpacker.decompress(block, _PART)
+    """As `lzma.open` reads it, which takes no limit for its memory: streams, with zeros between them."""
+    rest = b""
+    while rest := rest or stream.read(_PART):
+        rest = rest.lstrip(b"\0")
+        if not rest:
+            continue
+        unpacker = lzma.LZMADecompressor(memlimit=_MEMORY)
+        while not unpacker.eof:
+            yield unpacker.decompress(rest, _PART)
+            rest = stream.read(_PART) if unpacker.needs_input else b""
+            if unpacker.needs_input and not rest:
+                return
+        rest = unpacker.unused_data
 
 
 class _Headers(Part):

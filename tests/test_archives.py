@@ -168,6 +168,25 @@ def test_a_program_that_is_packed_by_itself_is_found(pack: Callable[[bytes], byt
     assert judged({"app/page.html.gz": pack(b"<p>gcc version</p>")}) == []
 
 
+@pytest.mark.parametrize("pack", PACKS[1:], ids=["gzip", "bzip2", "xz", "zstd"])
+def test_what_was_packed_in_several_runs_is_read_to_its_end(pack: Callable[[bytes], bytes]) -> None:
+    tar = tarred({"run": ELF + b"GNU bash, version"})
+    for data in (pack(b"") + pack(tar), pack(tar[:700]) + pack(tar[700:])):
+        assert judged({"app/data": data}) == ["app/data!/run: brings bash"]
+
+
+def test_zeros_between_two_runs_of_xz_end_nothing() -> None:
+    data = lzma.compress(b"x") + bytes(1 << 17) + lzma.compress(b"y")
+    assert b"".join(tars.unpacked(io.BytesIO(data))) == b"xy"
+
+
+def test_a_tar_of_the_oldest_kind_has_no_magic_and_is_read() -> None:
+    tar = bytearray(tarred({"run": ELF + b"GNU bash, version"}))
+    tar[257:265], tar[148:156] = bytes(8), b" " * 8
+    tar[148:156] = b"%06o\0 " % sum(tar[:512])
+    assert judged({"app/data": bytes(tar)}) == ["app/data!/run: brings bash"]
+
+
 def test_a_packed_file_that_unpacks_to_more_than_can_be_looked_through_is_a_finding() -> None:
     told = "unpacks to more than 64 times its size: nobody can look through it"
     assert judged({"app/x": gzip.compress(bytes(40 << 20))}) == [f"app/x: {told}"]
