@@ -603,3 +603,5 @@ def test_a_record_that_a_scanner_cannot_read_or_of_another_distribution_is_told(
     assert spoken(fake({**known, f"{folder}/libx": b"Package: libx\n"}), 505) == [f"{folder}/libx"]
     assert spoken(fake({**known, f"{folder}/libx": ubuntu}), 505) == [f"{folder}/libx"]
     assert spoken(fake({f"{folder}/libx": debian}), 505) == ["etc/os-release"]
+    debians = stanza.format("Christopher James Halse Rogers <raof@ubuntu.com>", "1.4.6-2").encode()
+    assert spoken(fake({**known, f"{folder}/libcolord2": debians.replace(b"libx", b"libcolord2")}), 505) == []

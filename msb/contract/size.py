@@ -118,5 +118,8 @@ def _is_record(entry: Entry) -> bool:
 
 
 def _of_ubuntu(package: dict[str, Any]) -> bool:
-    """Ubuntu says so in the version or by the maintainer of what it changed; what it did not is Debian's too."""
-    return "ubuntu" in package["version"] or package["metadata"].get("maintainer", "").endswith("ubuntu.com>")
+    """Ubuntu says so in the version or by a list that maintains what it changed; what it did not is Debian's too.
+
+    Debian's own maintainers may have an address at ubuntu.com.
+    """
+    return "ubuntu" in package["version"] or package["metadata"].get("maintainer", "").endswith("@lists.ubuntu.com>")
