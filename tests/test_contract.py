@@ -605,3 +605,12 @@ def test_a_record_that_a_scanner_cannot_read_or_of_another_distribution_is_told(
     assert spoken(fake({f"{folder}/libx": debian}), 505) == ["etc/os-release"]
     debians = stanza.format("Christopher James Halse Rogers <raof@ubuntu.com>", "1.4.6-2").encode()
     assert spoken(fake({**known, f"{folder}/libcolord2": debians.replace(b"libx", b"libcolord2")}), 505) == []
+    status = "var/lib/dpkg/status"
+    removed = debian.replace(b"install ok installed", b"deinstall ok config-files").replace(b"libx", b"liby")
+    whole = b"\n".join(
+        [debian, removed, ubuntu.replace(b"libx", b"libu"), b"Package: libn\nStatus: install ok installed\n"]
+    )
+    assert spoken(fake({**known, status: whole}), 505) == [f"{status} (libu)", f"{status} (libn)"]
+    assert spoken(fake({**known, status: b""}), 505) == []
+    mint = b'ID=linuxmint\nID_LIKE="ubuntu debian"\nVERSION_ID="22"\n'
+    assert spoken(fake({"etc/os-release": mint, status: ubuntu}), 505) == []

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from heapq import nlargest
 from typing import Any
 
+from msb.contract.records import STATUS, is_dpkgs, packages
 from msb.contract.rules import Need, Sees, Subject, rule
 from msb.contract.scanner import RELEASE, scan
 from msb.tree import Entry, Layer, hidden
@@ -11,7 +12,6 @@ from msb.tree import Entry, Layer, hidden
 EFFICIENCY = 0.99
 """The least share of the layers' bytes that a container sees."""
 _SHOWN = 10  # the largest files that are told
-_RECORDS = "var/lib/dpkg/status.d/"
 
 
 @rule(501)
@@ -85,36 +85,38 @@ def scanned(subject: Subject) -> Iterator[tuple[str, str]]:
 
     Why: a scanner reports a vulnerability of a package that it sees, by the advisories of the distribution in
     os-release. A record that it cannot read, or one of another distribution, hides what is to be updated.
-    The records are the files in var/lib/dpkg/status.d, one a package, which builds write; dpkg writes its own.
+    The records are dpkg's own, var/lib/dpkg/status, and the files in var/lib/dpkg/status.d, one a package, which builds
+    write.
     Example: `MSB505 var/lib/dpkg/status.d/libssl3t64: Syft sees no package with a version in this record`
     Fix: write the whole stanza of dpkg's status file, as `docker/bundle` does; take libraries from the distribution
     that the base image has.
     """
     tree = subject.image.tree
-    records = [entry for entry in tree if _is_record(entry)]
+    records = [entry for entry in tree if is_dpkgs(entry)]
     if not records:
         return
+    named = [(path, name) for path, name, _ in packages(tree) if path.startswith(STATUS)]
+    read = {STATUS, *(path for path, _ in named)}
+    named += [(record.path, "") for record in records if record.path not in read]  # of one that names no package
     seen = scan(tree, records)
-    packages = {place["path"].lstrip("/"): each for each in seen["artifacts"] for place in each["locations"]}
-    release = seen["distro"].get("id", "")
+    found = {
+        (place["path"].lstrip("/"), each["name"]): each for each in seen["artifacts"] for place in each["locations"]
+    }
+    release = {seen["distro"].get("id", ""), *seen["distro"].get("idLike", [])} - {""}
     if not release:
         yield RELEASE, "Syft sees no distribution, so no advisory belongs to the packages"
-    for record in records:
-        package = packages.get(record.path)
+    for path, name in named:
+        package = found.get((path, name))
+        where = f"{path} ({name})" if path == STATUS else path
         if not package or package["version"] == "UNKNOWN":
-            yield record.path, "Syft sees no package with a version in this record"
-        elif release and release != "ubuntu" and _of_ubuntu(package):
-            yield record.path, f"is a package of ubuntu, and os-release says {release}"
+            yield where, "Syft sees no package with a version in this record"
+        elif release and "ubuntu" not in release and _of_ubuntu(package):
+            yield where, f"is a package of ubuntu, and os-release says {seen['distro']['id']}"
 
 
 def _stored(layer: Layer) -> Iterator[Entry]:
     """The files of a layer whose content is in it: a hard link's is that of another."""
     return (entry for entry in layer.archive.entries.values() if entry.kind == "file" and not entry.hard)
-
-
-def _is_record(entry: Entry) -> bool:
-    folder, _, name = entry.path.rpartition("/")
-    return entry.kind == "file" and f"{folder}/" == _RECORDS and not name.endswith(".md5sums")
 
 
 def _of_ubuntu(package: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from msb.contract.inside import Archives
 from msb.contract.ownership import Owners
+from msb.contract.records import packages
 from msb.contract.rules import Need, Sees, Subject, names_like, rule
 from msb.image import Entry, Tree
 from msb.stacks import ANY
@@ -12,7 +13,6 @@ from msb.tree import Content, Merged, hidden
 
 _WHEEL = re.compile(r"([^-]+)(?:-.*)?\.(?:dist|egg)-info")
 _LIBRARY = re.compile(r"\.so(\.|$)")
-_RECORDS = ("var/lib/dpkg/status", "lib/apk/db/installed", "usr/lib/apk/db/installed")
 _UNOWNED = "belongs to no package and is in no record of the build"
 _DIFFERS = "differs from what its record says"
 _ARCHIVE = b"PK\x03\x04"
@@ -269,9 +269,9 @@ def _tool_names(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
 
 def _tool_packages(subject: Subject, tree: Tree) -> Iterator[tuple[str, str]]:
     content = subject.contract.content
-    packages, sections = names_like(content.packages), names_like(content.sections)
-    for path, package, section in _packages(tree):
-        if packages.match(package) or (sections.match(section) and package not in content.carried):
+    denied, sections = names_like(content.packages), names_like(content.sections)
+    for path, package, section in packages(tree):
+        if denied.match(package) or (sections.match(section) and package not in content.carried):
             yield path, f"package {package} in the runtime image"
     wheels = names_like(content.wheels)
     for entry in tree:
@@ -337,20 +337,3 @@ def _above(path: str) -> Iterator[str]:
     """The folders that a path is in, the nearest first."""
     while path := path.rpartition("/")[0]:
         yield path
-
-
-def _packages(tree: Tree) -> Iterator[tuple[str, str, str]]:
-    """(path of the record, package, section): Debian's one-file and distroless's many-file records, and Alpine's."""
-    for entry in tree:
-        if entry.kind != "file":
-            continue
-        folder, _, name = entry.path.rpartition("/")
-        one_each = folder == "var/lib/dpkg/status.d" and not name.endswith(".md5sums")
-        text = tree.read(entry).decode("utf-8", "replace") if one_each or entry.path in _RECORDS else ""
-        if one_each or entry.path == "var/lib/dpkg/status":
-            for stanza in text.split("\n\n"):
-                said = dict(re.findall(r"^(Package|Section|Status):.*?(\S+)[ \t]*$", stanza, re.MULTILINE))
-                if "Package" in said and said.get("Status") not in ("config-files", "not-installed"):
-                    yield entry.path, said["Package"], said.get("Section", "").rpartition("/")[2]
-        else:
-            yield from ((entry.path, package, "") for package in re.findall(r"^P:(\S+)", text, re.MULTILINE))
