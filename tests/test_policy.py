@@ -61,13 +61,30 @@ def test_what_a_page_loads_and_its_policy_blocks_is_named(tmp_path: Path, html: 
         '<link rel="canonical" href="https://a.example.com/"><link rel="preconnect" href="https://a.example.com">',
         "<link rel=stylesheet href=/a.css>",
         '<script src="/x.js" data-text="</noscript> onload=x style=y"></script>',
+        '<link rel=stylesheet href="https://a.example.com/x.css" disabled><style type="text/less">a { b: c }</style>',
+        "<link rel=stylesheet href=/fallback.css>",
     ],
 )
 def test_what_the_policy_allows_or_no_browser_loads_is_not_named(tmp_path: Path, html: str) -> None:
     css = """@namespace url(http://www.w3.org/1999/xhtml); /* url(https://a.example.com/) */
     a { background: url("data:image/svg+xml,<svg fill='url(//a.example.com/)'/>"); cursor: url( x.png ); }
     b { mask: url(#c) }"""
-    assert asked(tmp_path, {"index.html": html, "a.css": css}) == []
+    fallback = "@font-face { src: url(x.woff2) format('woff2'), url(data:font/ttf;base64,AA) format('truetype') }"
+    assert asked(tmp_path, {"index.html": html, "a.css": css, "fallback.css": fallback}) == []
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<img src="/100%.png"><link rel=stylesheet href="/100%.css">',
+        "<link rel=stylesheet href=/>",
+        '<base href="http://"><img src=x.png>',
+        "<meta http-equiv=Content-Security-Policy><img src=x.png>",
+    ],
+    ids=["a broken escape", "a folder as a style sheet", "no base", "an empty policy"],
+)
+def test_what_a_page_writes_wrongly_and_a_folder_called_as_a_page_break_nothing(tmp_path: Path, html: str) -> None:
+    assert asked(tmp_path, {"index.html": html, "folder.html/a.txt": ""}) == []
 
 
 @pytest.mark.parametrize(
@@ -77,6 +94,7 @@ def test_what_the_policy_allows_or_no_browser_loads_is_not_named(tmp_path: Path,
         ("default-src 'self'; script-src-elem a.example.com:443", '<script src="https://a.example.com/x.js"></script>'),
         ("default-src 'self' https:", '<img src="https://a.example.com/x.png">'),
         ("default-src *", '<img src="https://a.example.com/x.png">'),
+        ("default-src 'self';", '<img src="/x.png"><script src="/x.js"></script>'),
         ("default-src 'self'; child-src *", '<iframe src="https://a.example.com"></iframe>'),
         ("default-src $hosts", '<img src="https://a.example.com/x.png">'),
         ("script-src 'nonce-a'", "<script nonce=a>alert(1)</script>"),

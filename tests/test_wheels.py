@@ -55,8 +55,16 @@ def test_a_library_loses_its_debug_information_and_still_works(site: Path) -> No
 
 @pytest.mark.parametrize(
     "change",
-    [lambda data: data + b"read at run time", lambda data: b"\x7fELF\1" + data[5:], lambda _: b"/* GNU ld script */\n"],
-    ids=["data behind its sections", "32 bits", "no machine code"],
+    [
+        lambda data: data + b"read at run time",
+        lambda data: b"\x7fELF\1" + data[5:],
+        lambda _: b"/* GNU ld script */\n",
+        lambda data: data[:16] + b"\1" + data[17:],
+        lambda data: data[:56] + bytes(2) + data[58:],
+        lambda data: data[:-64],
+        lambda data: data[:20],
+    ],
+    ids=["data behind its sections", "32 bits", "no machine code", "an object", "no segments", "cut off", "a piece"],
 )
 def test_a_file_that_is_no_plain_library_stays_as_it_is(site: Path, change: Callable[[bytes], bytes]) -> None:
     content = change(library(site).read_bytes())
