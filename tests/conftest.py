@@ -7,7 +7,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -174,13 +174,15 @@ def quiet(locks: Path) -> Iterator[Alone]:
 
     Yields what holds the machine for several such rules, so that each does not wait for the end of a build.
     """
-    file = locks / "quiet.lock"
+    gate, file = locks / "gate.lock", locks / "quiet.lock"
     held = False
 
     @contextmanager
     def alone() -> Iterator[None]:
         nonlocal held
-        with nullcontext() if held else locked(file, fcntl.LOCK_EX):
+        with ExitStack() as entered:
+            for lock in () if held else (gate, file):
+                entered.enter_context(locked(lock, fcntl.LOCK_EX))
             before, held = held, True
             try:
                 yield
@@ -190,6 +192,8 @@ def quiet(locks: Path) -> Iterator[Alone]:
     def shared(build: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(build)
         def wait(*arguments: Any, **options: Any) -> Any:
+            with locked(gate, fcntl.LOCK_SH):
+                pass  # who waits to be alone comes first, or would wait for build after build
             with locked(file, fcntl.LOCK_SH):
                 return build(*arguments, **options)
 
